@@ -1,0 +1,65 @@
+/*
+ * sys.h: every system call of the supervisor that can fail.
+ *
+ * One thin function a call: it retries on EINTR where that is safe, and turns
+ * errno into a value. It is the seam where tests make the n-th call fail or
+ * kill the process there; so the supervisor makes no fallible call elsewhere.
+ *
+ * Returns of all: 0 or a result of at least 0, or the negative errno.
+ * Descriptors are made close-on-exec. All are safe in a child after fork.
+ */
+#ifndef MUSTER_SYS_H
+#define MUSTER_SYS_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct epoll_event;
+
+int sys_open(const char *path, int flags, mode_t mode);
+int sys_close(int fd);
+ssize_t sys_read(int fd, void *buffer, size_t size);
+ssize_t sys_write(int fd, const void *bytes, size_t size);
+ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
+int sys_fcntl(int fd, int command, long argument);
+int sys_stat(const char *path, struct stat *ret_stat);
+int sys_fstat(int fd, struct stat *ret_stat);
+int sys_mkdir(const char *path, mode_t mode);
+int sys_rmdir(const char *path);
+int sys_unlink(const char *path);
+int sys_flock(int fd, int operation);
+int sys_pipe(int ret_fds[2], int flags);
+
+int sys_socket(int domain, int type, int protocol);
+int sys_socketpair(int type, int ret_fds[2]); /* AF_UNIX */
+int sys_bind(int fd, const struct sockaddr *address, socklen_t size);
+int sys_listen(int fd, int backlog);
+int sys_accept(int fd, int flags);
+int sys_connect(int fd, const struct sockaddr *address, socklen_t size);
+int sys_setsockopt(
+	int fd, int level, int option, const void *value, socklen_t size);
+int sys_getsockopt(
+	int fd, int level, int option, void *ret_value, socklen_t *size);
+
+int sys_memfd(const char *name, unsigned int flags); /* memfd_create */
+int sys_ftruncate(int fd, off_t size);
+int sys_mmap(
+	size_t size, int protection, int flags, int fd, void **ret_address);
+int sys_munmap(void *address, size_t size);
+
+int sys_epoll_create(void);
+int sys_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int sys_epoll_wait(
+	int epoll, struct epoll_event *events, int count, int timeout_ms);
+int sys_signalfd(int fd, const sigset_t *mask, int flags);
+int sys_sigprocmask(int how, const sigset_t *set, sigset_t *ret_old);
+int sys_pidfd_send_signal(int pidfd, int signal);
+int sys_kill(pid_t pid, int signal);
+int sys_waitid(int type, int id, siginfo_t *ret_info, int options);
+
+#endif

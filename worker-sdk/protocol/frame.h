@@ -1,0 +1,75 @@
+/*
+ * frame.h: the codec of the channel protocol's frame. Bytes in, fields out; no
+ * I/O, no loop, no memory of its own, so a test can cut a stream anywhere.
+ *
+ * A frame is a header of 32 bytes (little-endian), then `size` bytes: a name
+ * of `name_size` bytes and a body of exactly one JSON value. The codec checks
+ * what the header alone can tell; the body is its receiver's business.
+ *
+ * All functions may be called from any thread and after fork.
+ */
+#ifndef MUSTER_FRAME_H
+#define MUSTER_FRAME_H
+
+#include "protocol.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct frame_header {
+	uint32_t size;	     /* bytes behind the header: name and body */
+	uint8_t kind;	     /* enum muster_kind */
+	uint8_t flags;	     /* enum muster_flag */
+	uint16_t name_size;  /* bytes of the name that starts the payload */
+	uint32_t from;	     /* the sender; the supervisor's stamp */
+	uint32_t to;	     /* an address */
+	uint64_t id;	     /* of a request or its answer; see the protocol */
+	uint32_t timeout_ms; /* of a request: how long the sender waits */
+	uint32_t sequence;   /* the hop's counter; 0 = not counted */
+};
+
+/* Rules of the frame that end a channel when they are broken. */
+enum frame_fault {
+	FRAME_OK = 0,
+	FRAME_BAD_KIND,
+	FRAME_BAD_FLAGS,
+	FRAME_BAD_NAME, /* name_size over size, or over 255 */
+	FRAME_EMPTY_BODY,
+	FRAME_TOO_LARGE, /* size over max_message */
+	FRAME_BAD_SEQUENCE,
+};
+
+/* Reads the header from `bytes` (32 of them, any alignment). */
+void frame_load(const uint8_t *bytes, struct frame_header *ret_header);
+
+/* Writes the header to `bytes` (room for 32, any alignment). */
+void frame_store(uint8_t *bytes, const struct frame_header *header);
+
+/* Overwrites single fields of a stored header in place. */
+void frame_stamp_from(uint8_t *bytes, uint32_t from);
+void frame_stamp_id(uint8_t *bytes, uint64_t id);
+void frame_stamp_sequence(uint8_t *bytes, uint32_t sequence);
+
+/*
+ * Checks a header by itself; the sequence is the channel's business.
+ * `max_message` is the bound of `size` in bytes.
+ * Returns FRAME_OK or the first rule broken. Nothing was allocated and
+ * nothing needs to be read behind the header to know.
+ */
+enum frame_fault frame_check(
+	const struct frame_header *header, uint32_t max_message);
+
+/* The rule in words, a static string: "the size is over max_message", … */
+const char *frame_fault_text(enum frame_fault fault);
+
+/* The number that follows `sequence`: after 0xffffffff comes 1, never 0. */
+uint32_t frame_next_sequence(uint32_t sequence);
+
+/*
+ * The distance from `older` to `newer` on the circle of numbers without 0;
+ * negative when `newer` lies before `older`. Meaningful for distances under
+ * 2^31.
+ */
+int32_t frame_sequence_distance(uint32_t older, uint32_t newer);
+
+#endif
