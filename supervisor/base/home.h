@@ -27,7 +27,8 @@ struct home {
 /*
  * Works out the folders from the environment; makes nothing.
  * Returns 0; -ENAMETOOLONG: a path over its bound; -ENOENT: no home can be
- * told (no HOME and no password entry).
+ * told (no HOME and no password entry); -EPERM: /tmp/muster-UID is needed and
+ * is not a folder of ours with mode 0700.
  */
 int home_resolve(struct home *ret_home);
 

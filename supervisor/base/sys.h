@@ -7,6 +7,9 @@
  *
  * Returns of all: 0 or a result of at least 0, or the negative errno.
  * Descriptors are made close-on-exec. All are safe in a child after fork.
+ * sys_close() never repeats and never says EINTR (the number is free by then);
+ * sys_connect() doesn't repeat, since the attempt goes on by itself; a signal
+ * ends sys_epoll_wait() with 0 events, so that a loop looks at its deadlines.
  */
 #ifndef MUSTER_SYS_H
 #define MUSTER_SYS_H
@@ -19,6 +22,9 @@
 #include <sys/types.h>
 
 struct epoll_event;
+struct pollfd;
+struct rlimit;
+struct rusage;
 
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_close(int fd);
@@ -27,8 +33,11 @@ ssize_t sys_write(int fd, const void *bytes, size_t size);
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sys_fcntl(int fd, int command, long argument);
+int sys_dup(int fd, int at_least); /* F_DUPFD_CLOEXEC */
+int sys_dup2(int from, int to);	   /* `to` stays open across exec */
 int sys_stat(const char *path, struct stat *ret_stat);
 int sys_fstat(int fd, struct stat *ret_stat);
+int sys_lstat(const char *path, struct stat *ret_stat);
 int sys_mkdir(const char *path, mode_t mode);
 int sys_rmdir(const char *path);
 int sys_unlink(const char *path);
@@ -56,10 +65,34 @@ int sys_epoll_create(void);
 int sys_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
 int sys_epoll_wait(
 	int epoll, struct epoll_event *events, int count, int timeout_ms);
+int sys_poll(struct pollfd *fds, int count, int timeout_ms);
 int sys_signalfd(int fd, const sigset_t *mask, int flags);
 int sys_sigprocmask(int how, const sigset_t *set, sigset_t *ret_old);
 int sys_pidfd_send_signal(int pidfd, int signal);
 int sys_kill(pid_t pid, int signal);
 int sys_waitid(int type, int id, siginfo_t *ret_info, int options);
+int sys_waitid_usage(int type, int id, siginfo_t *ret_info, int options,
+	struct rusage *ret_usage); /* ret_usage: of the reaped one */
+int sys_sigaction(
+	int signal, const struct sigaction *action, struct sigaction *ret_old);
+
+/*
+ * For processes that are made from a description, and their maker. The calls
+ * on users and groups are the kernel's own: those of libc also tell the other
+ * threads, which a fresh child has not.
+ */
+int sys_clone3(void *clone_args, size_t size); /* 0 in the child */
+int sys_prctl(int option, unsigned long value);
+int sys_setsid(void);
+int sys_setpgid(pid_t pid, pid_t group);
+int sys_chdir(const char *path);
+int sys_getrlimit(int resource, struct rlimit *ret_limit);
+int sys_setrlimit(int resource, const struct rlimit *limit);
+int sys_setpriority(int nice); /* of the caller */
+int sys_setgroups(size_t count, const uint32_t *groups);
+int sys_setresgid(gid_t real, gid_t effective, gid_t saved);
+int sys_setresuid(uid_t real, uid_t effective, uid_t saved);
+int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
+int sys_execve(const char *path, char *const argv[], char *const env[]);
 
 #endif

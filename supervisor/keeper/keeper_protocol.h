@@ -8,7 +8,9 @@
  * that a keeper and a brain of different versions can part in peace.
  *
  * A brain finds its end of the pair at descriptor KEEPER_PAIR_FD, the standard
- * streams of the keeper at 0, 1 and 2, and nothing else open.
+ * streams of the keeper at 0, 1 and 2, and nothing else open. KEEPER_RUNTIME in
+ * its environment names the folder in which this keeper's lock and control
+ * socket lie (for a second `run` of one home: run-PID).
  */
 #ifndef MUSTER_KEEPER_PROTOCOL_H
 #define MUSTER_KEEPER_PROTOCOL_H
@@ -19,13 +21,17 @@
 enum {
 	KEEPER_VERSION = 1,
 	KEEPER_PAIR_FD = 3,
-	KEEPER_NAME_SIZE = 32,	     /* of a vault name, with its NUL */
-	KEEPER_PROCESSES_MAX = 4096, /* rows of the table */
-	KEEPER_VAULT_MAX = 20480,    /* descriptors in the vault */
+	KEEPER_NAME_SIZE = 32,	      /* of a vault name, with its NUL */
+	KEEPER_PROCESSES_MAX = 4096,  /* rows of the table */
+	KEEPER_VAULT_MAX = 20480,     /* descriptors in the vault */
+	KEEPER_LEDGER_SIZE = 4 << 20, /* bytes of the ledger; sparse */
 };
 
+#define KEEPER_RUNTIME "MUSTER_RUNTIME"
+
 /* Names of the vault's entries that the keeper makes before the first brain. */
-#define KEEPER_VAULT_LEDGER "ledger"	 /* memory file, LEDGER_SIZE, zeros */
+#define KEEPER_VAULT_LEDGER                                                    \
+	"ledger" /* memory file, KEEPER_LEDGER_SIZE, zeros */
 #define KEEPER_VAULT_EXCHANGE "exchange" /* memory file, empty (size 0) */
 #define KEEPER_VAULT_CONTROL "control"	 /* listening UNIX stream socket */
 #define KEEPER_VAULT_LOCK "lock"	 /* the lock file, flock()ed */

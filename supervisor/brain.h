@@ -1,0 +1,15 @@
+/*
+ * brain.h: the process that decides. main.c starts it when the keeper has
+ * executed musterd with argv[0] "musterd: brain".
+ */
+#ifndef MUSTER_BRAIN_H
+#define MUSTER_BRAIN_H
+
+/*
+ * Runs until nothing is left to do. `argv` from 1 on and the environment are
+ * the keeper's; descriptor KEEPER_PAIR_FD is the brain's end of the pair.
+ * Returns the exit status of the process.
+ */
+int brain_main(int argc, char **argv);
+
+#endif
