@@ -1,0 +1,36 @@
+/*
+ * options.h: the command line of `run` and `start`, through the same keys and
+ * checks as a configuration file.
+ *
+ *	run [OPTIONS] [--] PROGRAM [ARG…]	run [OPTIONS] FILE.json
+ *
+ * The first word that isn't an option ends the options. A key is an option by
+ * its name in kebab-case, as `--key VALUE` or `--key=VALUE`; a boolean as
+ * `--key` or `--no-key`.
+ */
+#ifndef MUSTER_OPTIONS_H
+#define MUSTER_OPTIONS_H
+
+#include "config/config_file.h"
+
+struct options {
+	struct config_set set;
+	char *file;	/* absolute path of FILE.json, or NULL */
+	bool raw, json; /* worker output: without a prefix; as JSON lines */
+	char *home;	/* --home DIR, absolute, or NULL */
+	char *pid_file; /* --pid-file FILE, absolute, or NULL */
+};
+
+/*
+ * Parses the words behind the verb: `argv` of `argc`, borrowed.
+ * Returns 0; -EINVAL: wrong usage (unknown option, no program, a value that
+ * lacks): exit code 2; -EBADMSG: usage is right, the configuration is wrong;
+ * -ENOMEM; or what reading the file said. `ret_error` is filled in all.
+ */
+int options_parse(int argc, char *const *argv, const struct config_place *place,
+	struct options *ret_options, struct config_error *ret_error);
+
+/* Frees what options own and zeroes them. */
+void options_fini(struct options *options);
+
+#endif
