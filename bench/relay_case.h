@@ -1,0 +1,59 @@
+/*
+ * relay_case.h: what bench/relay measures, and what one measurement gives.
+ *
+ * A case is run by up to three contestants: muster, the raw limit (plain reads
+ * and writes over socketpairs) and Node's cluster. Each has a file of its own
+ * and one function `*_measure` that runs a case once.
+ */
+#ifndef BENCH_RELAY_CASE_H
+#define BENCH_RELAY_CASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum relay_kind {
+	RELAY_STREAM,	  /* one sender, one receiver */
+	RELAY_SPREAD,	  /* one sender, four receivers in turn */
+	RELAY_BROADCAST,  /* one sender, eight receivers, each gets all */
+	RELAY_PING,	  /* there and back, one at a time */
+	RELAY_SUPERVISOR, /* requests to the supervisor, a window at a time */
+};
+
+enum {
+	RELAY_HEADER = 32,	 /* bytes before each body */
+	RELAY_CHUNK = 256 << 10, /* bytes of the limit's reads and writes */
+	RELAY_SPREAD_TO = 4,
+	RELAY_BROADCAST_TO = 8,
+	RELAY_WINDOW = 256,	 /* requests under way in RELAY_SUPERVISOR */
+	RELAY_SAMPLES = 1 << 20, /* round trips kept for p50 and p99 */
+};
+
+struct relay_case {
+	const char *key;   /* for --only and the JSON output */
+	const char *title; /* for the table */
+	enum relay_kind kind;
+	unsigned size;	  /* bytes of a body */
+	bool flushed;	  /* one write a message, else as many as fit */
+	bool pinned;	  /* all processes on one processor */
+	bool node;	  /* Node's cluster runs it too */
+	double limit;	  /* target: ratio to the raw limit; 0: none */
+	double over_node; /* target: ratio to Node's cluster; 0: none */
+};
+
+/* Rates are messages that arrived at receivers in a second. */
+struct relay_result {
+	double rate;   /* a second; of a ping the round trips */
+	double p50_us; /* of a ping, microseconds */
+	double p99_us;
+};
+
+/* How many receivers a case has. */
+static inline unsigned
+relay_receivers(const struct relay_case *kase)
+{
+	if (kase->kind == RELAY_SPREAD)
+		return RELAY_SPREAD_TO;
+	return kase->kind == RELAY_BROADCAST ? RELAY_BROADCAST_TO : 1;
+}
+
+#endif

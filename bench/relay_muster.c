@@ -1,0 +1,232 @@
+/*
+ * relay_muster.c: runs the cases of the relay benchmark through muster: starts
+ * the supervisor with nine workers, gives each its part of a case over a
+ * socket of its own (relay_control.h), and adds up what they report. What the
+ * workers do is in relay_worker.c.
+ */
+#include "relay_muster.h"
+
+#include "daemon.h"
+#include "measure.h"
+#include "relay_control.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A broadcast never reaches its sender, so one more than its receivers. */
+enum { WORKERS = RELAY_BROADCAST_TO + 1, PATIENCE_MS = 30000 };
+#define TEXT_OF(number) TEXT_OF_VALUE(number)
+#define TEXT_OF_VALUE(number) #number
+
+struct relay_muster {
+	struct daemon daemon;
+	int listener;
+	uint32_t ids[WORKERS]; /* rising; fds in the same order */
+	int fds[WORKERS];
+};
+
+/* An abstract socket that the kernel names; its name goes to the workers. */
+static int
+listen_anywhere(char *ret_name, size_t size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 ||
+		bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) <
+			0 ||
+		listen(fd, WORKERS) < 0 ||
+		getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		measure_die("socket for the workers");
+	snprintf(ret_name, size, "%.*s",
+		(int)(length - offsetof(struct sockaddr_un, sun_path) - 1),
+		address.sun_path + 1);
+	return fd;
+}
+
+static void
+wait_for(struct relay_muster *muster, int fd, double seconds, const char *what)
+{
+	struct pollfd input = {.fd = fd, .events = POLLIN};
+	char text[128];
+
+	if (poll(&input, 1, (int)(seconds * 1e3) + PATIENCE_MS) > 0)
+		return;
+	snprintf(text, sizeof(text), "nothing came from a worker: %s", what);
+	daemon_fail(&muster->daemon, text);
+}
+
+static void
+hear(struct relay_muster *muster, unsigned worker, double seconds,
+	enum relay_order order, struct relay_report *ret_report)
+{
+	wait_for(muster, muster->fds[worker], seconds, "no report");
+	if (recv(muster->fds[worker], ret_report, sizeof(*ret_report), 0) !=
+		sizeof(*ret_report))
+		daemon_fail(&muster->daemon, "a worker has ended");
+	if (ret_report->order != order)
+		daemon_fail(&muster->daemon, "a worker lost its way");
+}
+
+static void
+accept_worker(struct relay_muster *muster, unsigned count)
+{
+	struct relay_report hello;
+	unsigned at = count;
+	int fd;
+
+	wait_for(muster, muster->listener, 0, "not all have started");
+	fd = accept4(muster->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		measure_die("accept");
+	muster->fds[count] = fd;
+	hear(muster, count, 0, RELAY_HELLO, &hello);
+	while (at > 0 && muster->ids[at - 1] > hello.id) {
+		muster->ids[at] = muster->ids[at - 1];
+		muster->fds[at] = muster->fds[at - 1];
+		at--;
+	}
+	muster->ids[at] = hello.id;
+	muster->fds[at] = fd;
+}
+
+struct relay_muster *
+relay_muster_new(const char *musterd)
+{
+	char beside[PATH_MAX], worker[PATH_MAX], name[128];
+	const char *arguments[] = {
+		"-n", TEXT_OF(9), "--wait-ready", "--", worker, name, NULL};
+	struct relay_muster *muster;
+
+	_Static_assert(WORKERS == 9, "as the arguments say");
+	if (!daemon_find("relay_worker", worker)) {
+		fprintf(stderr, "without muster: no %s\n", worker);
+		return NULL;
+	}
+	if (musterd == NULL && !daemon_find("../supervisor/musterd", beside)) {
+		fprintf(stderr, "without muster: no %s\n", beside);
+		return NULL;
+	}
+	muster = calloc(1, sizeof(*muster));
+	if (muster == NULL)
+		measure_die("memory");
+	muster->listener = listen_anywhere(name, sizeof(name));
+	daemon_start(
+		&muster->daemon, musterd != NULL ? musterd : beside, arguments);
+	for (unsigned i = 0; i < WORKERS; i++)
+		accept_worker(muster, i);
+	return muster;
+}
+
+void
+relay_muster_free(struct relay_muster **muster)
+{
+	if (*muster == NULL)
+		return;
+	daemon_stop(&(*muster)->daemon);
+	for (unsigned i = 0; i < WORKERS; i++)
+		close((*muster)->fds[i]);
+	close((*muster)->listener);
+	free(*muster);
+	*muster = NULL;
+}
+
+static void
+tell(struct relay_muster *muster, unsigned worker,
+	const struct relay_command *command)
+{
+	if (send(muster->fds[worker], command, sizeof(*command), 0) !=
+		sizeof(*command))
+		daemon_fail(&muster->daemon, "a worker has ended");
+}
+
+static enum relay_order
+sender_order(const struct relay_case *kase)
+{
+	if (kase->kind == RELAY_PING)
+		return RELAY_PINGS;
+	return kase->kind == RELAY_SUPERVISOR ? RELAY_BEATS : RELAY_SEND;
+}
+
+/* Worker 0 sends, those behind it receive. */
+static void
+give_orders(struct relay_muster *muster, const struct relay_case *kase,
+	double seconds, unsigned receivers)
+{
+	struct relay_command command = {
+		.to = muster->ids[1],
+		.receivers = receivers,
+		.size = kase->size,
+		.flushed = kase->flushed,
+		.cpu = kase->pinned ? measure_pinned_cpu() : MEASURE_ANY_CPU,
+		.duration_ns = (uint64_t)(seconds * 1e9),
+	};
+	struct relay_report report;
+
+	if (kase->kind == RELAY_BROADCAST)
+		command.to = RELAY_TO_ALL;
+	command.order = kase->kind == RELAY_PING ? RELAY_ECHO : RELAY_COUNT;
+	for (unsigned i = 1; i <= receivers; i++)
+		tell(muster, i, &command);
+	for (unsigned i = 1; i <= receivers; i++)
+		hear(muster, i, 0, RELAY_LISTENING, &report);
+	command.order = sender_order(kase);
+	tell(muster, 0, &command);
+}
+
+static void
+pin_supervisor(struct relay_muster *muster, const struct relay_case *kase)
+{
+	int cpu = kase->pinned ? measure_pinned_cpu() : MEASURE_ANY_CPU;
+	pid_t brain = daemon_brain(&muster->daemon, 0);
+
+	if (brain == 0)
+		daemon_fail(&muster->daemon, "there is no brain");
+	measure_pin(muster->daemon.keeper, cpu);
+	measure_pin(brain, cpu);
+}
+
+void
+relay_muster_measure(struct relay_muster *muster, const struct relay_case *kase,
+	double seconds, struct relay_result *ret_result)
+{
+	bool sender_counts =
+		kase->kind == RELAY_PING || kase->kind == RELAY_SUPERVISOR;
+	unsigned receivers = relay_receivers(kase);
+	uint64_t count, first, last;
+	struct relay_report sent, received;
+
+	if (kase->kind == RELAY_SUPERVISOR)
+		receivers = 0;
+	pin_supervisor(muster, kase);
+	give_orders(muster, kase, seconds, receivers);
+	hear(muster, 0, seconds, sender_order(kase), &sent);
+	count = sender_counts ? sent.count : 0;
+	first = sender_counts ? sent.first_ns : UINT64_MAX;
+	last = sender_counts ? sent.last_ns : 0;
+	for (unsigned i = 1; i <= receivers; i++) {
+		hear(muster, i, seconds,
+			kase->kind == RELAY_PING ? RELAY_ECHO : RELAY_COUNT,
+			&received);
+		if (sender_counts)
+			continue;
+		count += received.count;
+		first = received.first_ns < first ? received.first_ns : first;
+		last = received.last_ns > last ? received.last_ns : last;
+	}
+	*ret_result = (struct relay_result){
+		.rate = last > first
+				? (double)count * 1e9 / (double)(last - first)
+				: 0,
+		.p50_us = sent.p50_us,
+		.p99_us = sent.p99_us,
+	};
+}
