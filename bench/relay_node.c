@@ -7,9 +7,9 @@
 
 #include "measure.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
