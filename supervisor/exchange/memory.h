@@ -1,0 +1,177 @@
+/*
+ * memory.h: the exchange memory: what of the messages must outlive the brain.
+ *
+ * One memory file that the keeper holds: blocks into which channels are read,
+ * a row and a ring of entries for each channel, and the table of open requests.
+ * The layout is plain structs with one writer; what can be derived (who refers
+ * to a block, which rows are free) lives in the heap and is counted again when
+ * a brain starts.
+ *
+ * Blocks come in two sizes: large ones are read into, small ones hold what is
+ * copied together. Each has a count of references; the last one frees it.
+ */
+#ifndef MUSTER_EXCHANGE_MEMORY_H
+#define MUSTER_EXCHANGE_MEMORY_H
+
+#include "base/record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	MEMORY_LARGE_SIZE = 256 * 1024,
+	MEMORY_SMALL_SIZE = 16 * 1024,
+	MEMORY_CHANNELS_MAX = 8192,
+	MEMORY_RING_SIZE = 4096, /* entries; a power of two */
+	MEMORY_REQUESTS_MAX = 65536,
+	/* Small blocks that only what 0 says may use. */
+	MEMORY_RESERVE = 256,
+};
+
+#define MEMORY_NONE UINT32_MAX /* no block, no channel */
+
+enum memory_use {
+	MEMORY_FREE = 0,
+	MEMORY_WORKER,	/* the channel of a process */
+	MEMORY_CLIENT,	/* an operator's or a guest's: ends with the brain */
+	MEMORY_WAITING, /* frames of an endpoint or a group without a process */
+};
+
+enum memory_flag {
+	MEMORY_SETTLED = 1,    /* its first frame told whether it takes part */
+	MEMORY_TAKES_PART = 2, /* counts, acknowledges and resumes */
+	MEMORY_JOINED = 4,
+};
+
+/* The row of a channel. */
+struct memory_channel {
+	uint32_t use;	/* enum memory_use */
+	uint32_t flags; /* enum memory_flag */
+	uint64_t process;
+	uint32_t id; /* the endpoint's address */
+	uint32_t generation;
+	uint32_t received; /* sequence of the last frame taken in */
+	uint32_t sent;	   /* sequence of the last frame put into the ring */
+	uint32_t acked;	   /* the last sequence that the peer acknowledged */
+	uint32_t head;	   /* ring: the first entry in use; free-running */
+	uint32_t tail;	   /* ring: behind the last; raised by one store */
+	uint32_t reserved;
+	uint64_t messages_in;  /* frames passed on to it */
+	uint64_t messages_out; /* frames taken from it */
+};
+
+enum memory_entry_flag {
+	MEMORY_CONTINUES = 1, /* the frame goes on in the next entry */
+	MEMORY_PIECE = 2,     /* part of a frame of several entries */
+	MEMORY_WITH_FD = 4,   /* a descriptor travels with it */
+};
+
+/*
+ * An entry of a ring: a run of whole frames, or one piece of a frame that lies
+ * in several places.
+ */
+struct memory_entry {
+	uint32_t block, offset, length;
+	uint32_t flags;	 /* enum memory_entry_flag */
+	uint32_t first;	 /* sequence of the frame at `offset` when a run … */
+	uint32_t last;	 /* … and of the last frame that ends here */
+	uint32_t sender; /* channel and sequence of the last frame's sender */
+	uint32_t sender_sequence;
+};
+
+/* An open request; `number` 0: a free row. */
+struct memory_request {
+	uint64_t number;
+	uint64_t asker_process;
+	uint64_t asker_id;	/* as the asker wrote it */
+	uint64_t asked_process; /* 0: waits for one */
+	int64_t deadline_ns;	/* monotonic; 0: none */
+	uint32_t asker_channel;
+	uint32_t asked_channel; /* MEMORY_NONE: waits */
+	uint32_t asked_id;	/* endpoint; 0: ANY */
+	uint32_t reserved;
+};
+
+struct memory_place {
+	_Alignas(8)
+		uint8_t bytes[RECORD_PLACE_SIZE(sizeof(struct memory_request))];
+};
+
+struct memory; /* private to memory.c but for the inline access below */
+
+struct memory_view {
+	uint8_t *large; /* first large block */
+	uint8_t *small; /* first small block */
+	uint32_t large_count;
+	struct memory_channel *channels;
+	struct memory_entry *entries;
+};
+
+/*
+ * Maps `fd` (taken over, closed). An empty file is laid out with blocks for
+ * `limit` bytes; one that is laid out keeps its limit, and the references are
+ * counted from its rings.
+ * Returns 0; -EPROTO: another layout, nothing changed; -ENOMEM; or what the
+ * calls said. `*ret_was_used` tells whether an earlier brain laid it out.
+ */
+int memory_open(
+	int fd, uint64_t limit, struct memory **ret_memory, bool *ret_was_used);
+void memory_close(struct memory **memory);
+
+const struct memory_view *memory_view(const struct memory *memory);
+
+/* The byte at `offset` of `block`. */
+static inline uint8_t *
+memory_at(const struct memory_view *view, uint32_t block, uint32_t offset)
+{
+	if (block < view->large_count)
+		return view->large + (size_t)block * MEMORY_LARGE_SIZE + offset;
+	return view->small +
+	       (size_t)(block - view->large_count) * MEMORY_SMALL_SIZE + offset;
+}
+
+static inline struct memory_entry *
+memory_entry_at(
+	const struct memory_view *view, uint32_t channel, uint32_t position)
+{
+	return &view->entries[(size_t)channel * MEMORY_RING_SIZE +
+			      (position & (MEMORY_RING_SIZE - 1))];
+}
+
+/*
+ * Takes a block, with one reference. `privileged`: may use the reserve.
+ * Returns MEMORY_NONE when none is free.
+ */
+uint32_t memory_take_large(struct memory *memory);
+uint32_t memory_take_small(struct memory *memory, bool privileged);
+
+void memory_reference(struct memory *memory, uint32_t block);
+void memory_release(struct memory *memory, uint32_t block);
+uint32_t memory_references(const struct memory *memory, uint32_t block);
+
+/* How many large blocks are free. */
+uint32_t memory_large_free(const struct memory *memory);
+
+/*
+ * Whether a block was freed since this was last asked: who waits for room may
+ * try again.
+ */
+bool memory_had_release(struct memory *memory);
+
+/* Takes a free row, zeroed but for `use`; MEMORY_NONE when none is free. */
+uint32_t memory_take_channel(struct memory *memory, enum memory_use use);
+/* Frees a row whose ring is empty. */
+void memory_free_channel(struct memory *memory, uint32_t channel);
+
+/* Rows that were ever used are 0 … this minus 1. */
+uint32_t memory_channels_used(const struct memory *memory);
+
+/* Requests: rows that were ever written are 0 … used minus 1. */
+uint32_t memory_requests_used(const struct memory *memory);
+void memory_write_request(struct memory *memory, uint32_t row,
+	const struct memory_request *request);
+int memory_read_request(const struct memory *memory, uint32_t row,
+	struct memory_request *ret_request);
+
+#endif
