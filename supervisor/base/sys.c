@@ -364,3 +364,27 @@ sys_execve(const char *path, char *const argv[], char *const env[])
 {
 	return value(execve(path, argv, env));
 }
+
+int
+sys_getsockname(int fd, struct sockaddr *ret_address, socklen_t *size)
+{
+	return value(getsockname(fd, ret_address, size));
+}
+
+int
+sys_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+	RETRY(fallocate(fd, mode, offset, size));
+}
+
+ssize_t
+sys_readlink(const char *path, char *ret_target, size_t size)
+{
+	return value(readlink(path, ret_target, size));
+}
+
+ssize_t
+sys_getdents(int fd, void *ret_entries, size_t size)
+{
+	return value(syscall(SYS_getdents64, fd, ret_entries, size));
+}

@@ -41,6 +41,8 @@ int sys_lstat(const char *path, struct stat *ret_stat);
 int sys_mkdir(const char *path, mode_t mode);
 int sys_rmdir(const char *path);
 int sys_unlink(const char *path);
+ssize_t sys_readlink(const char *path, char *ret_target, size_t size);
+ssize_t sys_getdents(int fd, void *ret_entries, size_t size); /* dirent64 */
 int sys_flock(int fd, int operation);
 int sys_pipe(int ret_fds[2], int flags);
 
@@ -54,9 +56,11 @@ int sys_setsockopt(
 	int fd, int level, int option, const void *value, socklen_t size);
 int sys_getsockopt(
 	int fd, int level, int option, void *ret_value, socklen_t *size);
+int sys_getsockname(int fd, struct sockaddr *ret_address, socklen_t *size);
 
 int sys_memfd(const char *name, unsigned int flags); /* memfd_create */
 int sys_ftruncate(int fd, off_t size);
+int sys_fallocate(int fd, int mode, off_t offset, off_t size);
 int sys_mmap(
 	size_t size, int protection, int flags, int fd, void **ret_address);
 int sys_munmap(void *address, size_t size);

@@ -1,0 +1,85 @@
+/*
+ * output.h: from the workers' stdout and stderr to the supervisor's own stdout.
+ *
+ * Pipes are read 64 KiB a turn, cut into lines, and written to one descriptor,
+ * without ever blocking. While that one takes nothing, no pipe is read: the
+ * workers feel it as they would feel a terminal that is stopped. A closed
+ * stdout drops lines and counts them, and kills nobody.
+ *
+ * A line longer than LINE_PIECE_MAX is printed in pieces (line.h shows how they
+ * are marked). A carriage return in front of a newline is dropped, but not in
+ * raw style.
+ *
+ * Loop's thread only. on_end is called from the loop or from output_pipe_drain;
+ * it may free the pipe.
+ */
+#ifndef MUSTER_OUTPUT_H
+#define MUSTER_OUTPUT_H
+
+#include "mechanism/line.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct output;
+struct output_pipe;
+
+enum {
+	OUTPUT_TAIL_LINES = 20,	     /* of stderr, kept for each process */
+	OUTPUT_TAIL_BYTES = 4096,    /* … and no more than this */
+	OUTPUT_PENDING_MAX = 262144, /* bytes that wait for stdout */
+};
+
+/*
+ * Makes the way to `fd` (borrowed; a description of its own is opened where
+ * that is possible, so that nobody else's flags change).
+ * Returns 0; -ENOMEM.
+ */
+int output_new(struct ev_loop *loop, int fd, enum line_style style,
+	struct output **ret_output);
+void output_free(struct output **output); /* after its pipes */
+
+/* Bytes that wait for stdout; 0 also when it is closed. */
+size_t output_pending(const struct output *output);
+
+/* Lines that were dropped since stdout was closed or messages overran it. */
+uint64_t output_dropped(const struct output *output);
+
+/*
+ * Prints a worker's word to its master. Dropped and counted while more than
+ * OUTPUT_PENDING_MAX bytes wait.
+ */
+void output_message(struct output *output, const struct line_origin *origin,
+	const char *body, size_t size);
+
+/*
+ * Reads `fd` (the read end of a worker's pipe, taken over, also on failure)
+ * from now on. `origin` is copied, its `app` included.
+ * Returns 0; -ENOMEM; or what making it non-blocking said.
+ */
+int output_pipe_new(struct output *output, int fd,
+	const struct line_origin *origin,
+	void (*on_end)(struct output_pipe *pipe, void *data), void *data,
+	struct output_pipe **ret_pipe);
+void output_pipe_free(struct output_pipe **pipe);
+
+/* Tells the number of the process, once it is known. */
+void output_pipe_set_pid(struct output_pipe *pipe, int32_t pid);
+
+/*
+ * The process has ended: reads what there is now, until nothing is left, the
+ * end, or stdout is full. What is behind that, or what a grandchild that still
+ * holds the pipe prints later, is read by the loop until the pipe's end.
+ */
+void output_pipe_drain(struct output_pipe *pipe);
+
+/*
+ * The last lines of a stderr pipe, oldest first, each with its newline, control
+ * characters included. Returns borrowed text of `*ret_size` bytes, valid until
+ * the next turn of the loop.
+ */
+const char *output_pipe_tail(const struct output_pipe *pipe, size_t *ret_size);
+
+#endif
