@@ -31,9 +31,10 @@ struct restart_rules {
 /* How the process ended. */
 struct restart_exit {
 	int64_t uptime_ms; /* since its exec; negative counts as 0 */
-	bool was_ready;	   /* false for a failed exec or start */
+	bool was_ready;	   /* false for a failed exec or start, which is
+			      unstable however long it took */
 	bool by_signal;	   /* `status` is a signal, else an exit code */
-	int status;
+	int status; /* -1: it never ran, or ended because it was told to */
 };
 
 /* What is remembered of a slot between its processes; zeros at first. Goes
