@@ -51,9 +51,9 @@ Test(restart, back_off_grows_to_its_cap)
 		int64_t most = least;
 
 		for (uint32_t random = 0; random < 20000; random += 7) {
-			int64_t delay = restart_decide(
-				&rules, after(n), &crash, random)
-						.delay_ms;
+			int64_t delay =
+				restart_decide(&rules, after(n), &crash, random)
+					.delay_ms;
 
 			most = delay > most ? delay : most;
 			cr_assert_geq(delay, least);
@@ -69,8 +69,8 @@ Test(restart, back_off_grows_to_its_cap)
 Test(restart, counting_saturates)
 {
 	struct restart_rules rules = defaults();
-	struct restart_verdict v = restart_decide(
-		&rules, after(UINT32_MAX), &crash, UINT32_MAX);
+	struct restart_verdict v =
+		restart_decide(&rules, after(UINT32_MAX), &crash, UINT32_MAX);
 
 	cr_expect_eq(v.kind, RESTART_AGAIN);
 	cr_expect_eq(v.history.unstable, UINT32_MAX);
@@ -102,8 +102,7 @@ Test(restart, failed_start_is_unstable_however_long_it_took)
 {
 	struct restart_rules rules = defaults();
 	struct restart_exit failed = {.uptime_ms = 3000, .status = -1};
-	struct restart_verdict v =
-		restart_decide(&rules, after(1), &failed, 0);
+	struct restart_verdict v = restart_decide(&rules, after(1), &failed, 0);
 
 	cr_expect_eq(v.kind, RESTART_AGAIN);
 	cr_expect_eq(v.history.unstable, 2);

@@ -20,8 +20,7 @@ static const uint32_t all_flags[] = {0, FSM_IS_JOINED, FSM_MUST_SAY_READY,
 		variable = (type)(variable + 1))
 #define EACH_FLAGS(variable)                                                   \
 	for (size_t i_##variable = 0, variable = all_flags[0];                 \
-		i_##variable < 4 &&                                            \
-		((variable = all_flags[i_##variable]), 1);                     \
+		i_##variable < 4 && ((variable = all_flags[i_##variable]), 1); \
 		i_##variable++)
 
 static int
@@ -32,17 +31,13 @@ bits(uint32_t mask)
 
 Test(worker_fsm, every_pair_is_listed)
 {
-	EACH (enum fsm_state, state, FSM_STATE_COUNT)
-		EACH (enum fsm_event, event, FSM_EVENT_COUNT)
-			EACH (enum fsm_want, want, 3)
-				EACH_FLAGS (flags)
-					cr_expect_eq(
-						worker_fsm_step(state, want,
-							event, flags)
-							.known,
-						true, "%s on %s is not listed",
-						worker_fsm_state_name(state),
-						worker_fsm_event_name(event));
+	EACH(enum fsm_state, state, FSM_STATE_COUNT)
+	EACH(enum fsm_event, event, FSM_EVENT_COUNT)
+	EACH(enum fsm_want, want, 3)
+	EACH_FLAGS(flags)
+	cr_expect_eq(worker_fsm_step(state, want, event, flags).known, true,
+		"%s on %s is not listed", worker_fsm_state_name(state),
+		worker_fsm_event_name(event));
 }
 
 /* What has to be true of each single step. */
@@ -84,13 +79,11 @@ check_step(enum fsm_state state, enum fsm_event event, struct fsm_result r)
 
 Test(worker_fsm, each_step_is_sound)
 {
-	EACH (enum fsm_state, state, FSM_STATE_COUNT)
-		EACH (enum fsm_event, event, FSM_EVENT_COUNT)
-			EACH (enum fsm_want, want, 3)
-				EACH_FLAGS (flags)
-					check_step(state, event,
-						worker_fsm_step(state, want,
-							event, flags));
+	EACH(enum fsm_state, state, FSM_STATE_COUNT)
+	EACH(enum fsm_event, event, FSM_EVENT_COUNT)
+	EACH(enum fsm_want, want, 3)
+	EACH_FLAGS(flags)
+	check_step(state, event, worker_fsm_step(state, want, event, flags));
 }
 
 Test(worker_fsm, out_of_range_changes_nothing)
@@ -137,7 +130,8 @@ Test(worker_fsm, unanswered_stop_ends_in_sigkill)
 		FSM_SPAWNING, FSM_STARTING, FSM_READY};
 
 	for (size_t i = 0; i < 3; i++)
-		EACH_FLAGS (flags) {
+		EACH_FLAGS(flags)
+		{
 			struct fsm_result r = WALK(stoppable[i], FSM_WANT_DOWN,
 				flags, FSM_ON_STOP, FSM_ON_TIMEOUT,
 				FSM_ON_TIMEOUT);
@@ -224,8 +218,7 @@ Test(worker_fsm, deadlines)
 	cr_expect_eq(
 		worker_fsm_deadline(FSM_ARM_ASK, now, began, 3000, 10000).ns,
 		1500000000);
-	cr_expect_eq(
-		worker_fsm_deadline(FSM_ARM_ASK, now, began, 3000, 100).ns,
+	cr_expect_eq(worker_fsm_deadline(FSM_ARM_ASK, now, began, 3000, 100).ns,
 		1050000000);
 	cr_expect_eq(
 		worker_fsm_deadline(FSM_ARM_KILL, now, began, 3000, 10000).ns,
@@ -234,12 +227,12 @@ Test(worker_fsm, deadlines)
 			     FSM_ARM_KILL, now, INSTANT_NONE, 3000, 10000)
 			     .ns,
 		11000000000);
-	cr_expect_gt(worker_fsm_deadline(
-			     FSM_ARM_UNKILLABLE, now, began, 3000, 10000)
-			     .ns,
+	cr_expect_gt(
+		worker_fsm_deadline(FSM_ARM_UNKILLABLE, now, began, 3000, 10000)
+			.ns,
 		now.ns);
-	cr_expect_eq(clock_is_set(worker_fsm_deadline(FSM_DISARM, now, began,
-			     3000, 10000)),
+	cr_expect_eq(clock_is_set(worker_fsm_deadline(
+			     FSM_DISARM, now, began, 3000, 10000)),
 		false);
 }
 
