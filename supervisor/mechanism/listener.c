@@ -1,5 +1,5 @@
 /*
- * Listening sockets: reading addresses, opening, and words for what failed.
+ * Listening sockets: opening them all or none, and words for what failed.
  *
  * Which sockets there are, and who inherits them, is fleet's business. Who
  * holds an address that is in use is mechanism/holder's.
@@ -18,114 +18,66 @@
 #include <string.h>
 
 enum {
-	HOST_MAX = 64,
-	SHOWN_MAX = 100, /* bytes of a bad address that are repeated */
+	SHOWN_MAX = 100, /* bytes of an address that are repeated */
+};
+
+struct address {
+	struct sockaddr_storage socket;
+	socklen_t size;
+	bool takes_both; /* IPv6 that accepts IPv4, too */
 };
 
 static int
 say(char *ret_error, int error, const char *text, const char *why)
 {
-	snprintf(ret_error, LISTENER_ERROR_SIZE, "listen address '%.*s': %s",
+	snprintf(ret_error, LISTENER_ERROR_SIZE, "listen address %.*s: %s",
 		SHOWN_MAX, text, why);
 	return error;
 }
 
-/* A port in decimal digits, and nothing else. */
 static bool
-parse_port(const char *text, uint16_t *ret_port)
-{
-	unsigned long port = 0;
-
-	if (!*text || strlen(text) > 5)
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		port = port * 10 + (unsigned long)(*text - '0');
-	}
-	if (port > 65535)
-		return false;
-	*ret_port = (uint16_t)port;
-	return true;
-}
-
-static bool
-set_address(struct listener_address *ret, const char *host, bool is_six,
-	uint16_t port)
+set_four(struct address *ret, const char *host, uint16_t port)
 {
 	struct sockaddr_in four = {.sin_family = AF_INET};
-	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
 
-	memset(ret, 0, sizeof(*ret));
-	if (is_six) {
-		six.sin6_port = htons(port);
-		if (inet_pton(AF_INET6, host, &six.sin6_addr) != 1)
-			return false;
-		memcpy(&ret->socket, &six, sizeof(six));
-		ret->size = sizeof(six);
-		return true;
-	}
 	four.sin_port = htons(port);
-	if (!*host || !strcmp(host, "*"))
-		host = "0.0.0.0";
-	else if (!strcmp(host, "localhost"))
-		host = "127.0.0.1";
 	if (inet_pton(AF_INET, host, &four.sin_addr) != 1)
 		return false;
+	memset(ret, 0, sizeof(*ret));
 	memcpy(&ret->socket, &four, sizeof(four));
 	ret->size = sizeof(four);
 	return true;
 }
 
-int
-listener_parse(
-	const char *text, struct listener_address *ret_address, char *ret_error)
+static bool
+set_six(struct address *ret, const char *host, uint16_t port)
 {
-	const char *rest = text, *colon, *scheme = strstr(text, "://");
-	char host[HOST_MAX] = "";
-	bool is_six = *text == '[';
-	size_t size;
-	uint16_t port;
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
 
-	if (scheme) {
-		if (strncmp(text, "tcp://", 6))
-			return say(ret_error, -ENOTSUP, text,
-				"only tcp:// is supported so far");
-		rest = scheme + 3;
-		is_six = *rest == '[';
-	}
-	colon = strrchr(rest, ':');
-	if (!scheme && strspn(rest, "0123456789") == strlen(rest))
-		colon = NULL;
-	else if (!colon || (is_six && colon[-1] != ']'))
-		return say(ret_error, -EINVAL, text,
-			"the port is missing; write it as 127.0.0.1:8080, "
-			"[::1]:8080 or 8080");
-	if (!parse_port(colon ? colon + 1 : rest, &port))
-		return say(ret_error, -EINVAL, text,
-			"the port must be a number from 0 to 65535");
-	if (colon) {
-		size = (size_t)(colon - rest) - (is_six ? 2 : 0);
-		if (size >= sizeof(host))
-			return say(ret_error, -EINVAL, text,
-				"the address is too long");
-		memcpy(host, rest + is_six, size);
-		host[size] = '\0';
-	}
-	if (!is_six && strchr(host, ':'))
-		return say(ret_error, -EINVAL, text,
-			"write an IPv6 address in brackets: [::1]:8080");
-	if (!set_address(ret_address, host, is_six, port))
-		return say(ret_error, -EINVAL, text,
-			"not an address; names other than localhost aren't "
-			"looked up, write the number");
-	return 0;
+	six.sin6_port = htons(port);
+	if (inet_pton(AF_INET6, host, &six.sin6_addr) != 1)
+		return false;
+	memset(ret, 0, sizeof(*ret));
+	memcpy(&ret->socket, &six, sizeof(six));
+	ret->size = sizeof(six);
+	return true;
+}
+
+/* Whether another plan wants IPv4 connections of this port for itself. */
+static bool
+has_four(const struct listener_plan *plans, size_t count, uint16_t port)
+{
+	for (size_t i = 0; i < count; i++)
+		if (port && plans[i].port == port && *plans[i].host &&
+			!strchr(plans[i].host, ':'))
+			return true;
+	return false;
 }
 
 /* Why the kernel refused, and what to do. */
 static void
-explain(char *ret_error, const char *text,
-	const struct listener_address *address, const char *step, int error)
+explain(char *ret_error, const char *text, const struct address *address,
+	const char *step, int error)
 {
 	char why[LISTENER_ERROR_SIZE - SHOWN_MAX - 32];
 	char holder[HOLDER_TEXT_SIZE];
@@ -159,41 +111,64 @@ explain(char *ret_error, const char *text,
 }
 
 static int
-open_one(const struct listener_plan *plan, int *ret_fd, char *ret_error)
+open_address(const struct address *address, int backlog, int *ret_fd,
+	const char **ret_step)
 {
-	struct listener_address address;
-	const char *step = "socket";
-	int one = 1, fd, r;
+	int one = 1, six_only = !address->takes_both, fd, r;
 
-	r = listener_parse(plan->address, &address, ret_error);
-	if (r < 0)
-		return r;
+	*ret_step = "socket";
 	fd = sys_socket(
-		address.socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	r = fd;
+		address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		goto fail;
-	step = "setsockopt";
+		return fd;
+	*ret_step = "setsockopt";
 	r = sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (r >= 0 && address.socket.ss_family == AF_INET6)
-		r = sys_setsockopt(
-			fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (r < 0)
-		goto fail;
-	step = "bind";
-	r = sys_bind(fd, (struct sockaddr *)&address.socket, address.size);
-	if (r < 0)
-		goto fail;
-	step = "listen";
-	r = sys_listen(fd, plan->backlog ? plan->backlog : LISTENER_BACKLOG);
-	if (r < 0)
-		goto fail;
+	if (r >= 0 && address->socket.ss_family == AF_INET6)
+		r = sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only,
+			sizeof(six_only));
+	if (r >= 0) {
+		*ret_step = "bind";
+		r = sys_bind(fd, (const struct sockaddr *)&address->socket,
+			address->size);
+	}
+	if (r >= 0) {
+		*ret_step = "listen";
+		r = sys_listen(fd, backlog ? backlog : LISTENER_BACKLOG);
+	}
+	if (r < 0) {
+		sys_close(fd);
+		return r;
+	}
 	*ret_fd = fd;
 	return 0;
-fail:
-	if (fd >= 0)
-		sys_close(fd);
-	explain(ret_error, plan->address, &address, step, r);
+}
+
+static int
+open_one(const struct listener_plan *plan, bool six_only, int *ret_fd,
+	char *ret_error)
+{
+	struct address address;
+	const char *step;
+	bool is_good;
+	int r;
+
+	if (!*plan->host)
+		is_good = set_six(&address, "::", plan->port);
+	else if (strchr(plan->host, ':'))
+		is_good = set_six(&address, plan->host, plan->port);
+	else
+		is_good = set_four(&address, plan->host, plan->port);
+	if (!is_good)
+		return say(ret_error, -EINVAL, plan->address,
+			"not a numeric address");
+	address.takes_both = !*plan->host && !six_only;
+	r = open_address(&address, plan->backlog, ret_fd, &step);
+	if (address.takes_both && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+		(void)set_four(&address, "0.0.0.0", plan->port);
+		r = open_address(&address, plan->backlog, ret_fd, &step);
+	}
+	if (r < 0)
+		explain(ret_error, plan->address, &address, step, r);
 	return r;
 }
 
@@ -208,7 +183,9 @@ listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 	if (!fds)
 		return say(ret_error, -ENOMEM, "", "out of memory");
 	for (; done < count; done++) {
-		r = open_one(&plans[done], &fds[done], ret_error);
+		r = open_one(&plans[done],
+			has_four(plans, count, plans[done].port), &fds[done],
+			ret_error);
 		if (r < 0)
 			break;
 	}

@@ -1,10 +1,9 @@
 /*
- * listener.h: from an address as people write it to a listening socket.
+ * listener.h: listening sockets, and words for why one couldn't be opened.
  *
- * Addresses: `8080` (all addresses of IPv4), `127.0.0.1:8080`, `[::1]:8080`,
- * `*:8080`, `localhost:8080`, each also behind `tcp://`. Names other than
- * localhost are refused: looking them up could block. Port 0 lets the kernel
- * choose; listener_text tells what it chose.
+ * Addresses come checked from config: a numeric host, or "" for every address
+ * of the machine, and a port. Port 0 lets the kernel choose; listener_text
+ * tells what it chose. Nothing is looked up, so nothing blocks.
  *
  * Errors are words for people: which address, what is wrong, how to mend it.
  * Nothing here uses a loop.
@@ -13,7 +12,7 @@
 #define MUSTER_LISTENER_H
 
 #include <stddef.h>
-#include <sys/socket.h>
+#include <stdint.h>
 
 enum {
 	LISTENER_BACKLOG = 511,	   /* where nothing else is said */
@@ -21,31 +20,22 @@ enum {
 	LISTENER_ERROR_SIZE = 512, /* of words about an error */
 };
 
-struct listener_address {
-	struct sockaddr_storage socket;
-	socklen_t size;
-};
-
-/* What is asked for. */
+/* What is asked for. Strings are borrowed. */
 struct listener_plan {
-	const char *address; /* borrowed */
-	int backlog;	     /* 0: LISTENER_BACKLOG */
+	const char *address; /* for people */
+	const char *host;    /* numeric, or "" */
+	uint16_t port;
+	int backlog; /* 0: LISTENER_BACKLOG */
 };
-
-/*
- * Reads an address. Words about an error go to `ret_error`, of
- * LISTENER_ERROR_SIZE bytes.
- * Returns 0; -EINVAL: it is none; -ENOTSUP: of a kind that isn't there yet.
- */
-int listener_parse(const char *text, struct listener_address *ret_address,
-	char *ret_error);
 
 /*
  * Opens all of `plans` or none: TCP sockets, bound, listening, non-blocking,
- * close-on-exec, with SO_REUSEADDR, and IPv6 without IPv4. The caller owns the
- * `count` descriptors in `ret_fds`.
- * Returns 0; what listener_parse says; or the errno of the step that failed,
- * told in `ret_error` of LISTENER_ERROR_SIZE bytes.
+ * close-on-exec, with SO_REUSEADDR. An IPv6 address takes no IPv4; "" takes
+ * both, but only IPv6 where another plan has an IPv4 address with that port,
+ * and only IPv4 on a machine without IPv6. The caller owns the `count`
+ * descriptors in `ret_fds`.
+ * Returns 0; -EINVAL: a host is no number; or the errno of the step that
+ * failed; all told in `ret_error` of LISTENER_ERROR_SIZE bytes.
  */
 int listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 	char *ret_error);

@@ -1,0 +1,57 @@
+/*
+ * events.h: what happened, for people and for programs that follow.
+ *
+ * An event is a JSON object {"time","event","app","id","pid",…}. The last
+ * EVENTS_MAX are kept, and no more than EVENTS_BYTES_MAX of text: the oldest
+ * go first. Followers are called for each as it happens. Loop's thread only.
+ */
+#ifndef MUSTER_EVENTS_H
+#define MUSTER_EVENTS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct events;
+struct events_follower;
+
+enum {
+	EVENTS_MAX = 10000,
+	EVENTS_BYTES_MAX = 4 << 20,
+	EVENTS_MESSAGE_MAX = 65536, /* a larger body is told by its size */
+};
+
+struct events *events_new(void); /* NULL without memory */
+void events_free(struct events **events);
+
+/* Whom an event is about; all fields may be NULL or 0. */
+struct events_subject {
+	const char *app;
+	uint32_t id;
+	int32_t pid;
+};
+
+/*
+ * Something happened: `name`, about `subject`, with the members of `more`
+ * (stolen; NULL: none). Without memory it is dropped.
+ */
+void events_raise(struct events *events, const char *name,
+	const struct events_subject *subject, json_t *more);
+
+/*
+ * Walks the kept events, oldest first: calls `visit` with each one's text (a
+ * JSON object, borrowed, no newline) and its size.
+ */
+void events_walk(const struct events *events,
+	void (*visit)(const char *text, size_t size, void *data), void *data);
+
+/*
+ * Calls `told` for each event from now on; `event` is borrowed. It is called
+ * while the fleet acts, so it must only note or send, and may unfollow. Returns
+ * NULL without memory.
+ */
+struct events_follower *events_follow(struct events *events,
+	void (*told)(json_t *event, void *data), void *data);
+void events_unfollow(struct events_follower **follower);
+
+#endif

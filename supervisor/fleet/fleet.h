@@ -1,0 +1,194 @@
+/*
+ * fleet.h: everything that lives, as brain.c and control/ see it.
+ *
+ * The fleet owns applications, slots and processes, their listeners, output and
+ * events, and the ledger in which all this is remembered. It is the same object
+ * after a first start and after the death of a brain: fleet_open reads what
+ * there is, fleet_plan writes down what shall be (only where nothing is),
+ * fleet_rebuild makes the one from the other and goes on.
+ *
+ *	fleet_open(&setup, &fleet);
+ *	if (fleet_is_new(fleet))
+ *		fleet_plan(fleet, &settings, &set, words);
+ *	fleet_rebuild(fleet);
+ *	... keeper_client_up(), ev_run() ...
+ *
+ * Names and texts in views are borrowed, and good until the loop's next turn.
+ * Everything is for the loop's thread. Callbacks come from the loop, never from
+ * inside the call that they were given to, unless that is said.
+ */
+#ifndef MUSTER_FLEET_H
+#define MUSTER_FLEET_H
+
+#include "config/config_file.h"
+#include "mechanism/line.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct events;
+struct exchange;
+struct fleet;
+struct keeper_client;
+struct slot;
+
+enum {
+	FLEET_WORDS_SIZE = 1024, /* of a sentence about a failure */
+};
+
+/* Starting -------------------------------------------------------------- */
+
+struct fleet_setup {
+	struct ev_loop *loop;
+	struct keeper_client *keeper; /* its vault and table are read */
+	struct exchange *exchange;
+	char *const *environment; /* what workers inherit; borrowed for ever */
+
+	/*
+	 * Nothing is left to run, or the first start failed (then `code` is 1,
+	 * and the reason is logged): the brain sends what waits and ends.
+	 * Called once, from the loop.
+	 */
+	void (*ended)(int code, void *data);
+	void *data;
+};
+
+/* What a start says once and a later brain must know, too. */
+struct fleet_settings {
+	enum line_style style; /* of the workers' output */
+	const char *file;      /* the configuration file, or NULL */
+};
+
+/*
+ * Opens the ledger of the keeper's vault. `setup` is copied.
+ * Returns 0; -EPROTO: a ledger of another version, nothing was changed;
+ * -ENOENT: the vault has none; -ENOMEM; or what mapping said.
+ */
+int fleet_open(const struct fleet_setup *setup, struct fleet **ret_fleet);
+
+/* Closes what this process has open; the workers live on. */
+void fleet_close(struct fleet **fleet);
+
+/* Whether nothing was ever planned here: a first start. */
+bool fleet_is_new(const struct fleet *fleet);
+
+/*
+ * A first start's plan: opens the listeners of all applications of `set` (which
+ * is borrowed) or none, and writes configurations, slots and settings down.
+ * Nothing runs yet. Words about a failure go to `ret_words`, of
+ * FLEET_WORDS_SIZE bytes.
+ * Returns 0, or a negative errno: nothing was planned.
+ */
+int fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
+	const struct config_set *set, char *ret_words);
+
+/*
+ * Makes applications, slots and processes from the ledger, the vault and the
+ * keeper's table, takes the processes that run on as they are, and starts what
+ * is planned. What can't be read is set aside and logged.
+ * Returns 0; -ENOMEM; or what the exchange said.
+ */
+int fleet_rebuild(struct fleet *fleet);
+
+/* Which workers are meant ----------------------------------------------- */
+
+enum fleet_target_kind {
+	FLEET_ALL,
+	FLEET_NAMESPACE,
+	FLEET_APP,
+	FLEET_SLOT,
+};
+
+struct fleet_target {
+	enum fleet_target_kind kind;
+	const char *name; /* of a namespace or an application */
+	uint32_t id;	  /* of a worker */
+};
+
+/*
+ * Reads "all", "ns:NAME", a worker's id or an application's name. `text` is
+ * borrowed into the target.
+ * Returns 0; -ENOENT: nothing is called so.
+ */
+int fleet_find(const struct fleet *fleet, const char *text,
+	struct fleet_target *ret_target);
+
+/* Acting ---------------------------------------------------------------- */
+
+/*
+ * How a thing that was asked for ended. `error` is NULL when it worked, else
+ * one sentence with the reason, borrowed for the call.
+ */
+typedef void fleet_done(const char *error, void *data);
+
+/*
+ * Replaces the workers of `target`, new ones ready before old ones leave.
+ * `done` (NULL: nobody asks) is called once, when that is done or was taken
+ * back; the same happens to all who ask while it runs.
+ * Returns 0; -ENOENT: no worker is meant; -ESHUTDOWN: everything is being
+ * stopped; -ENOMEM. On failure `done` is not called.
+ */
+int fleet_reload(struct fleet *fleet, const struct fleet_target *target,
+	fleet_done *done, void *data);
+
+/*
+ * Brings the applications of `set` (borrowed) into force: new ones are started,
+ * changed ones reloaded, others left alone. Nothing is done when any of it is
+ * wrong: then the sentence is in `ret_words`, of FLEET_WORDS_SIZE bytes.
+ * `*ret_changed` tells how many applications are changed or new. `done` as in
+ * fleet_reload; not called where none is.
+ * Returns 0; -EINVAL: a key is changed that can't be; what opening a listener
+ * said; -ESHUTDOWN; -ENOMEM.
+ */
+int fleet_apply(struct fleet *fleet, const struct config_set *set,
+	size_t *ret_changed, fleet_done *done, void *data, char *ret_words);
+
+/*
+ * Stops everything; `ended` follows when the last process is gone. `at_once`:
+ * with SIGKILL. May be called again to hurry.
+ */
+void fleet_stop(struct fleet *fleet, bool at_once);
+
+/* What a signal to the supervisor means (interface of `run`), and the answer
+ * to the keeper that it was taken on. */
+void fleet_signal(struct fleet *fleet, int signal);
+
+/* Changes how many workers an application has, to at least 0. Returns 0;
+ * -ENOENT; -EBUSY: a reload runs; -ESHUTDOWN; -ERANGE; -ENOMEM. */
+int fleet_scale(struct fleet *fleet, const char *app, int64_t instances);
+
+/* Seeing ---------------------------------------------------------------- */
+
+/* One worker as listings show it. */
+struct slot_view {
+	uint32_t id, instance, generation;
+	const char *app, *namespace;
+	const char *status; /* starting, ready, reloading, stopping, stopped,
+			       backoff or errored */
+	int32_t pid;	    /* 0: none */
+	uint32_t restarts, unstable_restarts;
+	int64_t uptime_ms; /* of the process, since its exec; -1: none */
+	bool has_exit, exit_by_signal;
+	int32_t exit_status;  /* a code or a signal */
+	int64_t exit_wall_ms; /* since 1970 */
+	bool unkillable;
+	uint64_t messages_in, messages_out, queue_bytes;
+	const struct listen_list *listen; /* as configured */
+};
+
+/*
+ * The workers in order of their ids: NULL gives the first; NULL comes after the
+ * last. A slot is good until the loop's next turn.
+ */
+const struct slot *fleet_next_slot(
+	const struct fleet *fleet, const struct slot *after);
+void slot_read(const struct slot *slot, struct slot_view *ret_view);
+bool fleet_target_has(
+	const struct fleet_target *target, const struct slot *slot);
+
+/* What happened, and who wants to know (events.h). */
+struct events *fleet_events(struct fleet *fleet);
+
+#endif
