@@ -144,22 +144,29 @@ remove_one(
 	return 0;
 }
 
-void
-daemon_stop(struct daemon *daemon)
+static void
+end_keeper(pid_t keeper)
 {
 	struct pollfd ended = {.events = POLLIN};
 
-	if (daemon->keeper <= 0)
-		return;
-	ended.fd = (int)syscall(SYS_pidfd_open, daemon->keeper, 0);
-	kill(daemon->keeper, SIGTERM);
+	ended.fd = (int)syscall(SYS_pidfd_open, keeper, 0);
+	kill(keeper, SIGTERM);
 	if (ended.fd >= 0 && poll(&ended, 1, STOP_MS) == 0)
-		kill(daemon->keeper, SIGKILL);
-	waitpid(daemon->keeper, NULL, 0);
+		kill(keeper, SIGKILL);
+	waitpid(keeper, NULL, 0);
 	if (ended.fd >= 0)
 		close(ended.fd);
+}
+
+void
+daemon_stop(struct daemon *daemon)
+{
+	if (daemon->keeper > 0)
+		end_keeper(daemon->keeper);
 	daemon->keeper = 0;
-	nftw(daemon->home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	if (daemon->home[0] != '\0')
+		nftw(daemon->home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	daemon->home[0] = '\0';
 }
 
 void

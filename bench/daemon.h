@@ -33,7 +33,8 @@ pid_t daemon_brain(const struct daemon *daemon, pid_t except);
 /* Ends the program with `what` and the end of the daemon's log. */
 _Noreturn void daemon_fail(struct daemon *daemon, const char *what);
 
-/* Stops it (TERM, after 15 s KILL), reaps it, removes its home. */
+/* Stops it (TERM, after 15 s KILL), reaps it, removes its home. A keeper of 0
+ * is none; a home without a name neither. */
 void daemon_stop(struct daemon *daemon);
 
 #endif
