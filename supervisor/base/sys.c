@@ -388,3 +388,9 @@ sys_getdents(int fd, void *ret_entries, size_t size)
 {
 	return value(syscall(SYS_getdents64, fd, ret_entries, size));
 }
+
+int
+sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+	RETRY(sendmmsg(fd, messages, count, flags));
+}

@@ -32,6 +32,8 @@ ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *bytes, size_t size);
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
+int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count,
+	int flags); /* how many were sent */
 int sys_fcntl(int fd, int command, long argument);
 int sys_dup(int fd, int at_least); /* F_DUPFD_CLOEXEC */
 int sys_dup2(int from, int to);	   /* `to` stays open across exec */

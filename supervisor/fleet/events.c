@@ -1,0 +1,224 @@
+/*
+ * Events: the last of them as text, and those who follow.
+ *
+ * What is worth an event is the business of who raises it. Text and not JSON
+ * values is kept since it takes a tenth of the memory.
+ */
+#include "fleet/events.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct kept {
+	char *text;
+	size_t size;
+};
+
+struct events {
+	struct kept *ring; /* of `room`, the oldest at `first` */
+	size_t room, first, count, bytes;
+	struct events_follower *followers;
+	bool is_telling;
+};
+
+struct events_follower {
+	struct events *events;
+	struct events_follower *next; /* events.followers */
+	void (*told)(json_t *event, void *data);
+	void *data;
+	bool is_gone; /* freed when nobody walks the list */
+};
+
+struct events *
+events_new(void)
+{
+	return calloc(1, sizeof(struct events));
+}
+
+static void
+drop_oldest(struct events *events)
+{
+	struct kept *oldest = &events->ring[events->first];
+
+	events->bytes -= oldest->size;
+	free(oldest->text);
+	events->first = (events->first + 1) % events->room;
+	events->count--;
+}
+
+void
+events_free(struct events **events)
+{
+	struct events *at = *events;
+
+	if (!at)
+		return;
+	while (at->count)
+		drop_oldest(at);
+	free(at->ring);
+	while (at->followers) {
+		struct events_follower *next = at->followers->next;
+
+		free(at->followers);
+		at->followers = next;
+	}
+	free(at);
+	*events = NULL;
+}
+
+static bool
+grow(struct events *events)
+{
+	size_t room = events->room ? 2 * events->room : 32;
+	struct kept *ring;
+
+	if (room > EVENTS_MAX)
+		room = EVENTS_MAX;
+	ring = calloc(room, sizeof(*ring));
+	if (!ring)
+		return false;
+	for (size_t i = 0; i < events->count; i++)
+		ring[i] = events->ring[(events->first + i) % events->room];
+	free(events->ring);
+	events->ring = ring;
+	events->room = room;
+	events->first = 0;
+	return true;
+}
+
+static void
+keep(struct events *events, const json_t *event)
+{
+	size_t size = 0;
+	char *text = json_write(event, &size);
+
+	if (!text || size > EVENTS_BYTES_MAX) {
+		free(text);
+		return;
+	}
+	while (events->count &&
+		(events->count == EVENTS_MAX ||
+			events->bytes + size > EVENTS_BYTES_MAX))
+		drop_oldest(events);
+	if (events->count == events->room && !grow(events)) {
+		if (!events->count) {
+			free(text);
+			return;
+		}
+		drop_oldest(events);
+	}
+	events->ring[(events->first + events->count) % events->room] =
+		(struct kept){text, size};
+	events->count++;
+	events->bytes += size;
+}
+
+static void
+bury(struct events *events)
+{
+	struct events_follower **at = &events->followers;
+
+	while (*at) {
+		struct events_follower *follower = *at;
+
+		if (!follower->is_gone) {
+			at = &follower->next;
+			continue;
+		}
+		*at = follower->next;
+		free(follower);
+	}
+}
+
+static void
+tell(struct events *events, json_t *event)
+{
+	/* One that is raised while another is told is told, too; only burying
+	 * waits for the outermost walk. */
+	bool is_outermost = !events->is_telling;
+
+	events->is_telling = true;
+	for (struct events_follower *at = events->followers; at; at = at->next)
+		if (!at->is_gone)
+			at->told(event, at->data);
+	if (is_outermost) {
+		events->is_telling = false;
+		bury(events);
+	}
+}
+
+void
+events_raise(struct events *events, const char *name,
+	const struct events_subject *subject, json_t *more)
+{
+	json_t *event = json_object();
+	char time[32];
+	int r;
+
+	clock_wall_text(time);
+	r = json_object_set_new(event, "time", json_string(time));
+	r |= json_object_set_new(event, "event", json_string(name));
+	if (subject->app)
+		r |= json_object_set_new(
+			event, "app", json_string(subject->app));
+	if (subject->id)
+		r |= json_object_set_new(
+			event, "id", json_integer(subject->id));
+	if (subject->pid)
+		r |= json_object_set_new(
+			event, "pid", json_integer(subject->pid));
+	if (more)
+		r |= json_object_update(event, more);
+	json_decref(more);
+	if (r == 0) {
+		keep(events, event);
+		tell(events, event);
+	}
+	json_decref(event);
+}
+
+void
+events_walk(const struct events *events,
+	void (*visit)(const char *text, size_t size, void *data), void *data)
+{
+	for (size_t i = 0; i < events->count; i++) {
+		const struct kept *at =
+			&events->ring[(events->first + i) % events->room];
+
+		visit(at->text, at->size, data);
+	}
+}
+
+struct events_follower *
+events_follow(struct events *events, void (*told)(json_t *event, void *data),
+	void *data)
+{
+	struct events_follower *follower = calloc(1, sizeof(*follower));
+
+	if (!follower)
+		return NULL;
+	follower->events = events;
+	follower->told = told;
+	follower->data = data;
+	follower->next = events->followers;
+	events->followers = follower;
+	return follower;
+}
+
+void
+events_unfollow(struct events_follower **follower)
+{
+	struct events *events;
+
+	if (!*follower)
+		return;
+	events = (*follower)->events;
+	(*follower)->is_gone = true;
+	if (!events->is_telling)
+		bury(events);
+	*follower = NULL;
+}
