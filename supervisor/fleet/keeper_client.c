@@ -227,10 +227,8 @@ send_batch(struct keeper_client *client)
 {
 	struct mmsghdr messages[BATCH_MAX];
 	struct iovec parts[BATCH_MAX];
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} controls[BATCH_MAX];
+	_Alignas(struct cmsghdr) char controls[BATCH_MAX]
+					      [CMSG_SPACE(sizeof(int))];
 	unsigned int count = 0;
 
 	memset(messages, 0, sizeof(messages));
@@ -238,6 +236,7 @@ send_batch(struct keeper_client *client)
 	for (; count < BATCH_MAX && count < client->waiting; count++) {
 		struct departure *at = &client->queue[client->first + count];
 		struct msghdr *message = &messages[count].msg_hdr;
+		struct cmsghdr *head;
 
 		parts[count].iov_base = &at->record;
 		parts[count].iov_len = sizeof(at->record);
@@ -245,15 +244,13 @@ send_batch(struct keeper_client *client)
 		message->msg_iovlen = 1;
 		if (at->fd < 0)
 			continue;
-		message->msg_control = &controls[count];
+		message->msg_control = controls[count];
 		message->msg_controllen = sizeof(controls[count]);
-		controls[count].header = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int)),
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-		};
-		memcpy(CMSG_DATA(&controls[count].header), &at->fd,
-			sizeof(int));
+		head = CMSG_FIRSTHDR(message);
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(head), &at->fd, sizeof(int));
 	}
 	return sys_sendmmsg(client->fd, messages, count, MSG_NOSIGNAL);
 }
