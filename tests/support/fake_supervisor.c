@@ -147,9 +147,9 @@ fake_write(struct fake *fake, const struct frame_header *header,
 		memcpy(CMSG_DATA(item), &fd, sizeof fd);
 	}
 	return sendmsg(fake->channel, &message, MSG_NOSIGNAL) ==
-			(ssize_t)(sizeof head + header->size)
-		? 0
-		: -1;
+			       (ssize_t)(sizeof head + header->size)
+		       ? 0
+		       : -1;
 }
 
 int
@@ -219,7 +219,8 @@ int
 fake_welcome(struct fake *fake)
 {
 	return uncounted(fake,
-		"{\"event\":\"welcome\",\"protocol\":1,\"id\":3,\"app\":\"api\","
+		"{\"event\":\"welcome\",\"protocol\":1,\"id\":3,\"app\":"
+		"\"api\","
 		"\"instance\":2,\"generation\":5,\"max_message\":1048576,"
 		"\"listeners\":[{\"fd\":3,\"name\":\"http\","
 		"\"address\":\"tcp://127.0.0.1:8080\"}]}");

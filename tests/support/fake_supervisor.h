@@ -18,7 +18,7 @@ enum {
 };
 
 struct fake {
-	int channel;	/* our ends; -1: closed */
+	int channel; /* our ends; -1: closed */
 	int resume;
 	uint32_t next;	/* the sequence of the next counted frame */
 	uint8_t *bytes; /* read and not looked at */

@@ -105,8 +105,7 @@ on_answer(struct muster *m, const struct muster_answer *answer, void *data)
 	seen->answers++;
 	keep_text(seen->code, answer->code ? answer->code : "",
 		answer->code ? strlen(answer->code) : 0);
-	keep_text(seen->answer, answer->text ? answer->text : "",
-		answer->size);
+	keep_text(seen->answer, answer->text ? answer->text : "", answer->size);
 	seen->number = json_integer_value(json_object_get(answer->body, "n"));
 }
 
@@ -354,11 +353,11 @@ Test(sdk, refuses_what_makes_no_frame)
 	cr_expect_eq(muster_send(m, 4, NULL, NULL), -EINVAL);
 	cr_expect_eq(
 		muster_send_text(m, 4, NULL, large, sizeof large), -EMSGSIZE);
-	cr_expect_eq(muster_request_text(m, MUSTER_ALL, NULL, "1", 1, 0, NULL,
-			     NULL),
+	cr_expect_eq(
+		muster_request_text(m, MUSTER_ALL, NULL, "1", 1, 0, NULL, NULL),
 		-EINVAL);
-	cr_expect_eq(muster_reply_error(m, (struct muster_ticket){1, 4},
-			     "timeout", "no"),
+	cr_expect_eq(muster_reply_error(
+			     m, (struct muster_ticket){1, 4}, "timeout", "no"),
 		-EINVAL);
 	cr_expect_eq(muster_wait(m, 0), -ETIMEDOUT);
 	cr_expect(fake_is_quiet(&fake));
@@ -434,8 +433,8 @@ Test(sdk, answers_requests_now_and_later)
 	cr_expect_str_eq(frame.body, "[1]");
 	cr_assert_eq(fake_read(&fake, &frame), 1);
 	cr_expect_eq(frame.header.kind, MUSTER_ERROR);
-	cr_expect_str_eq(frame.body,
-		"{\"code\":\"app-late\",\"message\":\"too late\"}");
+	cr_expect_str_eq(
+		frame.body, "{\"code\":\"app-late\",\"message\":\"too late\"}");
 	cr_assert_eq(fake_read(&fake, &frame), 1);
 	cr_expect_eq(frame.header.id, 78);
 	cr_expect_str_eq(frame.body, "{\"n\":2}");
@@ -471,8 +470,8 @@ Test(sdk, hears_answers_errors_and_fates)
 	uint64_t tracked = 0;
 	uint64_t id;
 
-	cr_assert_eq(muster_request(m, 4, NULL, body, 250, on_answer, &seen),
-		0);
+	cr_assert_eq(
+		muster_request(m, 4, NULL, body, 250, on_answer, &seen), 0);
 	muster_flush(m);
 	cr_assert_eq(fake_read(&fake, &frame), 1);
 	cr_expect_eq(frame.header.timeout_ms, 250);
@@ -555,8 +554,7 @@ Test(sdk, takes_as_many_requests_as_rows_and_reuses_them)
 			cr_assert_eq(fake_ack(&fake, frame.header.sequence), 0);
 	}
 	turn_until(m, &seen.answers, taken);
-	cr_expect_eq(muster_request_text(m, 4, NULL, "1", 1, 0, NULL, NULL),
-		0);
+	cr_expect_eq(muster_request_text(m, 4, NULL, "1", 1, 0, NULL, NULL), 0);
 	stop(&fake, m);
 }
 
@@ -575,8 +573,7 @@ Test(sdk, says_stopping_by_itself_on_shutdown)
 	cr_expect_str_eq(seen.reason, "reload");
 	cr_expect_eq(seen.deadline_ms, 1234);
 	cr_assert_eq(fake_read(&fake, &frame), 1);
-	cr_expect_str_eq(
-		frame.body, "{\"method\":\"stopping\",\"params\":{}}");
+	cr_expect_str_eq(frame.body, "{\"method\":\"stopping\",\"params\":{}}");
 	cr_expect_eq(seen.ends, 0);
 	stop(&fake, m);
 }
@@ -790,8 +787,7 @@ Test(sdk, a_full_queue_refuses_and_tells_when_it_is_empty)
 		cr_assert_eq(frame.header.sequence, 2 + read);
 		read++;
 		if (read % 16 == 0)
-			cr_assert_eq(
-				fake_ack(&fake, frame.header.sequence), 0);
+			cr_assert_eq(fake_ack(&fake, frame.header.sequence), 0);
 	}
 	cr_expect_eq(seen.drains, 1);
 	cr_expect_eq(seen.nested, false);
@@ -869,8 +865,8 @@ Test(sdk, resumes_and_sends_again_with_the_same_numbers)
 	struct fake_frame frame;
 
 	for (int i = 0; i < 6; i++)
-		cr_assert_eq(muster_send_text(m, 4, NULL,
-				     (char[]){'0' + (char)i}, 1),
+		cr_assert_eq(muster_send_text(
+				     m, 4, NULL, (char[]){'0' + (char)i}, 1),
 			0);
 	cr_assert_eq(muster_flush(m), 0);
 	cr_assert_eq(fake_message(&fake, 4, "1"), 0);
@@ -978,8 +974,8 @@ Test(sdk, requests_under_way_survive_a_resume)
 	struct muster *m = start_ready(&fake, &seen);
 	struct fake_frame frame;
 
-	cr_assert_eq(muster_request_text(
-			     m, 4, NULL, "1", 1, 0, on_answer, &seen),
+	cr_assert_eq(
+		muster_request_text(m, 4, NULL, "1", 1, 0, on_answer, &seen),
 		0);
 	muster_flush(m);
 	cr_assert_eq(fake_read(&fake, &frame), 1);
@@ -1001,8 +997,8 @@ Test(sdk, a_denied_resume_is_the_end)
 	struct fake_frame frame;
 	const char *body = "{\"code\":\"denied\",\"message\":\"no\"}";
 
-	cr_assert_eq(muster_request_text(
-			     m, 4, NULL, "1", 1, 0, on_answer, &seen),
+	cr_assert_eq(
+		muster_request_text(m, 4, NULL, "1", 1, 0, on_answer, &seen),
 		0);
 	cr_assert_eq(fake_replace(&fake), 0);
 	muster_wait(m, 1000);
@@ -1049,7 +1045,7 @@ break_a_rule(struct frame_header header, const char *body)
 	struct seen seen;
 	struct muster *m = start_ready(&fake, &seen);
 
-	cr_assert_eq(fake_write(&fake, &header, NULL, body, -1), 0);
+	cr_assert_eq(fake_write(&fake, &header, body, body, -1), 0);
 	turn_until(m, &seen.ends, 1);
 	cr_expect_eq(seen.how, MUSTER_END_PROTOCOL);
 	cr_expect_eq(seen.messages, 0);
@@ -1084,8 +1080,8 @@ Test(sdk, closes_descriptors_that_arrive_unasked)
 	struct fake fake;
 	struct seen seen;
 	struct muster *m = start_ready(&fake, &seen);
-	struct frame_header header = {.size = 1, .kind = MUSTER_MESSAGE,
-		.from = 4, .to = 3};
+	struct frame_header header = {
+		.size = 1, .kind = MUSTER_MESSAGE, .from = 4, .to = 3};
 	struct muster_counters counters;
 	int ends[2];
 	char byte;
@@ -1104,8 +1100,7 @@ Test(sdk, closes_descriptors_that_arrive_unasked)
 	cr_expect_eq(counters.descriptors_closed, 2);
 	for (int i = 0; i < 15; i++) {
 		header.sequence = fake.next++;
-		cr_assert_eq(fake_write(&fake, &header, NULL, "2", ends[0]),
-			0);
+		cr_assert_eq(fake_write(&fake, &header, NULL, "2", ends[0]), 0);
 	}
 	turn_until(m, &seen.ends, 1);
 	cr_expect_eq(seen.how, MUSTER_END_PROTOCOL);
