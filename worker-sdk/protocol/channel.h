@@ -204,8 +204,8 @@ channel_commit(struct channel *channel, const struct frame_header *header)
 
 /*
  * Queues a frame: header->size is the sum of `name_size` bytes of name and the
- * bytes of `body`; both are copied. The owner bounds channel.pending.
- * Returns 0 or -ENOMEM.
+ * bytes of `body`; both are copied. `name` is NULL where name_size is 0. The
+ * owner bounds channel.pending. Returns 0 or -ENOMEM.
  */
 static inline int
 channel_put(struct channel *channel, const struct frame_header *header,
@@ -217,7 +217,7 @@ channel_put(struct channel *channel, const struct frame_header *header,
 	if (!at)
 		return -ENOMEM;
 	at += MUSTER_HEADER_SIZE;
-	if (header->name_size > 0)
+	if (name)
 		memcpy(at, name, header->name_size);
 	memcpy(at + header->name_size, body, header->size - header->name_size);
 	channel_commit(channel, header);
