@@ -167,10 +167,9 @@ main(int argc, char **argv)
 {
 	static const struct option known[] = {{"quick", no_argument, NULL, 'q'},
 		{"samples", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"json", no_argument, NULL, 'j'}, {0}};
 	int option, samples = 40;
-	bool help = false, json = false;
+	bool json = false;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'q')
@@ -179,15 +178,13 @@ main(int argc, char **argv)
 			samples = atoi(optarg);
 		else if (option == 'j')
 			json = true;
-		else if (option == 'h')
-			help = true;
 		else
 			samples = 0;
 	}
-	if (help || samples < 1 || samples > REPORT_ROUNDS_MAX) {
-		fprintf(help ? stdout : stderr,
+	if (samples < 1 || samples > REPORT_ROUNDS_MAX) {
+		fprintf(stderr,
 			"usage: restart [--quick] [--samples N] [--json]\n");
-		return help ? 0 : 2;
+		return 2;
 	}
 	run((unsigned)samples, json);
 	return 0;
