@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -393,4 +394,21 @@ int
 sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	RETRY(sendmmsg(fd, messages, count, flags));
+}
+
+int
+sys_getcwd(char *ret_path, size_t size)
+{
+	return getcwd(ret_path, size) == NULL ? -errno : 0;
+}
+
+int
+sys_processors(void)
+{
+	cpu_set_t set;
+
+	/* Fails only on machines with more processors than the set holds. */
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return (int)sysconf(_SC_NPROCESSORS_ONLN);
+	return CPU_COUNT(&set) < 1 ? 1 : CPU_COUNT(&set);
 }

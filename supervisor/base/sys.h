@@ -100,5 +100,7 @@ int sys_setresgid(gid_t real, gid_t effective, gid_t saved);
 int sys_setresuid(uid_t real, uid_t effective, uid_t saved);
 int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int sys_execve(const char *path, char *const argv[], char *const env[]);
+int sys_getcwd(char *ret_path, size_t size); /* -ERANGE: too long */
+int sys_processors(void); /* that the caller may run on; at least 1 */
 
 #endif

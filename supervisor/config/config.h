@@ -117,8 +117,8 @@ int config_place_init(struct config_place *ret_place);
  * front of keys in messages ("apps[2]"; "" for none). `place` is NULL for a
  * sealed configuration (made by config_to_json): then no path is resolved, no
  * program searched and no user looked up.
- * Returns 0 and a new configuration; -EINVAL: wrong, `ret_error` says what;
- * -ENOMEM.
+ * Returns 0 and a new configuration; -EINVAL: wrong, or -ENOENT: a user or
+ * group that isn't there, `ret_error` says what; -ENOMEM.
  */
 int config_from_json(const json_t *object, const struct config_place *place,
 	const char *where, struct app_config **ret_config,

@@ -20,8 +20,9 @@ struct config_set {
 /*
  * Reads and checks the file `path`. Syntax errors are told with file, line and
  * column, wrong keys with their place (apps[2].max_restart); names must differ.
- * Returns 0; -EINVAL: something is wrong, `ret_error` says what and nothing is
- * given; -ENOMEM; or what open or read said (`ret_error` filled as well).
+ * Returns 0; else nothing is given: -EINVAL: something is wrong; -ENOENT: no
+ * file, or a user in it that isn't there; or what open or read said; in each
+ * `ret_error` says what; -ENOMEM.
  */
 int config_file_read(const char *path, const struct config_place *place,
 	struct config_set *ret_set, struct config_error *ret_error);

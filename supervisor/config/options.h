@@ -23,9 +23,10 @@ struct options {
 
 /*
  * Parses the words behind the verb: `argv` of `argc`, borrowed.
- * Returns 0; -EINVAL: wrong usage (unknown option, no program, a value that
- * lacks): exit code 2; -EBADMSG: usage is right, the configuration is wrong;
- * -ENOMEM; or what reading the file said. `ret_error` is filled in all.
+ * Returns 0; -EINVAL: wrong usage (unknown option, a value that lacks or isn't
+ * allowed, no program): exit code 2; -EBADMSG: the usage is right, but the file
+ * is wrong or unreadable, or a user isn't there: exit code 1. `ret_error` says
+ * what. -ENOMEM.
  */
 int options_parse(int argc, char *const *argv, const struct config_place *place,
 	struct options *ret_options, struct config_error *ret_error);
