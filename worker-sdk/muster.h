@@ -39,7 +39,8 @@
  * - Every callback may call every function of this header for its handle but
  *   muster_dispatch, muster_wait, muster_run and muster_drain, which return
  *   -EBUSY there. muster_detach in a callback takes effect when the callback
- *   has returned: no other is called after it.
+ *   has returned: no other is called after it, and the function that called
+ *   back returns -ECANCELED (muster_run: 0); the handle is void then.
  *
  * Returns are 0 or a negative errno unless said otherwise. Out-parameters
  * (`ret_…`) stay untouched on failure. Texts that are given to callbacks are

@@ -13,13 +13,15 @@
  * The hook keeps the loop alive while the channel lives. It stops by itself
  * when the channel has ended for good; muster_on_end tells. The program owns
  * the memory of the hook, which must stay where it is until muster_ev_stop.
- * Stop it before the handle is detached; a callback of the handle may do both.
+ * Stop it before the handle is detached; a callback of the handle may do both,
+ * and may free the hook when it does.
  */
 #ifndef MUSTER_EV_H
 #define MUSTER_EV_H
 
 #include "muster.h"
 
+#include <errno.h>
 #include <ev.h>
 
 struct muster_ev {
@@ -49,11 +51,12 @@ static inline void
 muster_ev_on_readable_(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct muster_ev *hook = (struct muster_ev *)watcher->data;
+	int result = muster_dispatch(hook->muster);
 
 	(void)loop;
 	(void)events;
-	/* A callback may have stopped the hook already. */
-	if (muster_dispatch(hook->muster) < 0)
+	/* Detached in a callback (-ECANCELED): the hook may be gone too. */
+	if (result == -EPIPE || result == -ECHILD)
 		muster_ev_stop(hook);
 }
 

@@ -311,6 +311,14 @@ memory_take_large(struct memory *memory)
 	return block;
 }
 
+bool
+memory_has_small(const struct memory *memory, uint32_t count)
+{
+	return memory->free_small_count + memory->head->small_count -
+		       memory->fresh_small >=
+	       count + MEMORY_RESERVE;
+}
+
 uint32_t
 memory_take_small(struct memory *memory, bool privileged)
 {

@@ -51,13 +51,13 @@ struct memory_channel {
 	uint64_t process;
 	uint32_t id; /* the endpoint's address */
 	uint32_t generation;
-	uint32_t received; /* sequence of the last frame taken in */
-	uint32_t sent;	   /* sequence of the last frame put into the ring */
-	uint32_t acked;	   /* the last sequence that the peer acknowledged */
-	uint32_t head;	   /* ring: the first entry in use; free-running */
-	uint32_t tail;	   /* ring: behind the last; raised by one store */
-	uint32_t reserved;
-	uint64_t messages_in;  /* frames passed on to it */
+	uint32_t received;    /* sequence of the last frame taken in */
+	uint32_t sent;	      /* sequence of the last frame put into the ring */
+	uint32_t acked;	      /* the last sequence that the peer acknowledged */
+	uint32_t head;	      /* ring: the first entry in use; free-running */
+	uint32_t tail;	      /* ring: behind the last; raised by one store */
+	uint32_t written;     /* ring: the first not wholly written */
+	uint64_t messages_in; /* frames passed on to it */
 	uint64_t messages_out; /* frames taken from it */
 };
 
@@ -90,7 +90,7 @@ struct memory_request {
 	uint32_t asker_channel;
 	uint32_t asked_channel; /* MEMORY_NONE: waits */
 	uint32_t asked_id;	/* endpoint; 0: ANY */
-	uint32_t reserved;
+	uint32_t concerning;	/* the address as it was written */
 };
 
 struct memory_place {
@@ -145,6 +145,9 @@ memory_entry_at(
  */
 uint32_t memory_take_large(struct memory *memory);
 uint32_t memory_take_small(struct memory *memory, bool privileged);
+
+/* Whether `count` small blocks are free without the reserve. */
+bool memory_has_small(const struct memory *memory, uint32_t count);
 
 void memory_reference(struct memory *memory, uint32_t block);
 void memory_release(struct memory *memory, uint32_t block);

@@ -22,18 +22,20 @@ enum {
 };
 
 int
-outbox_init(struct outbox *outbox, struct memory *memory, enum memory_use use)
+outbox_init(struct outbox *outbox, struct memory *memory, enum memory_use use,
+	uint64_t limit)
 {
 	uint32_t channel = memory_take_channel(memory, use);
 
 	if (channel == MEMORY_NONE)
 		return -ENOSPC;
-	outbox_adopt(outbox, memory, channel);
+	outbox_adopt(outbox, memory, channel, limit);
 	return 0;
 }
 
 void
-outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel)
+outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel,
+	uint64_t limit)
 {
 	struct memory_channel *row;
 
@@ -42,11 +44,19 @@ outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel)
 	outbox->view = memory_view(memory);
 	outbox->channel = channel;
 	outbox->copy_block = MEMORY_NONE;
+	outbox->limit = limit;
+	list_init(&outbox->paused);
 	row = outbox_row(outbox);
-	outbox->written = row->head;
-	for (uint32_t p = row->head; p != row->tail; p++)
-		outbox->queued +=
+	outbox->written = row->written;
+	for (uint32_t p = row->head; p != row->tail; p++) {
+		uint32_t length =
 			memory_entry_at(outbox->view, channel, p)->length;
+
+		if ((int32_t)(p - row->written) < 0)
+			outbox->unacked += length;
+		else
+			outbox->queued += length;
+	}
 }
 
 static struct memory_entry *
@@ -61,6 +71,14 @@ outbox_drop_copy_block(struct outbox *outbox)
 	memory_release(outbox->memory, outbox->copy_block);
 	outbox->copy_block = MEMORY_NONE;
 	outbox->copy_fill = 0;
+}
+
+/* The row keeps it too: who comes after a brain must know what went out. */
+static void
+outbox_set_written(struct outbox *outbox, uint32_t position)
+{
+	outbox->written = position;
+	outbox_row(outbox)->written = position;
 }
 
 /* Frees the entry at the head. An empty outbox keeps no block. */
@@ -480,12 +498,13 @@ outbox_advance(struct outbox *outbox, uint32_t taken)
 	struct memory_entry *entry = outbox_entry(outbox, outbox->written);
 
 	outbox->queued -= taken;
+	outbox->taken += taken;
 	outbox->written_bytes += taken;
 	if (outbox->written_bytes < entry->length)
 		return;
 	outbox->written_bytes = 0;
 	outbox->mid_frame = entry->flags & MEMORY_CONTINUES;
-	outbox->written++;
+	outbox_set_written(outbox, outbox->written + 1);
 	if (outbox_row(outbox)->flags & MEMORY_TAKES_PART)
 		outbox->unacked += entry->length;
 	else
@@ -614,7 +633,7 @@ outbox_rewind(struct outbox *outbox, uint32_t sequence)
 	if (row->head != row->tail)
 		outbox_cut(outbox, sequence);
 
-	outbox->written = row->head;
+	outbox_set_written(outbox, row->head);
 	outbox->written_bytes = 0;
 	outbox->mid_frame = false;
 	outbox->unacked = outbox->queued = 0;
@@ -680,7 +699,7 @@ outbox_take_all(struct outbox *outbox,
 	}
 	while (row->head != tail)
 		outbox_pop(outbox);
-	outbox->written = tail;
+	outbox_set_written(outbox, tail);
 	outbox->written_bytes = 0;
 	outbox->mid_frame = false;
 	outbox->queued = outbox->unacked = 0;
@@ -702,7 +721,7 @@ outbox_shift(struct outbox *outbox, const struct ring_frame *frame)
 	}
 	while (row->head != frame->end + 1)
 		outbox_pop(outbox);
-	outbox->written = row->head;
+	outbox_set_written(outbox, row->head);
 }
 
 void

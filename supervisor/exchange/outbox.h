@@ -17,6 +17,7 @@
 #ifndef MUSTER_EXCHANGE_OUTBOX_H
 #define MUSTER_EXCHANGE_OUTBOX_H
 
+#include "list.h"
 #include "memory.h"
 #include "protocol/frame.h"
 #include "ring.h"
@@ -39,6 +40,9 @@ struct outbox {
 	bool mid_frame;		/* that entry continues a frame */
 	uint64_t queued;	/* bytes not yet written */
 	uint64_t unacked;	/* bytes of the entries head … written */
+	uint64_t taken;		/* bytes that the kernel ever took */
+	uint64_t limit;		/* of queued: over it senders are paused */
+	struct link paused;	/* peer::pause of those senders */
 
 	uint32_t copy_block; /* the small block that copies go to */
 	uint32_t copy_fill;
@@ -67,14 +71,14 @@ struct outbox_source {
 };
 
 /*
- * Takes a new row (`use`) or the row `channel` that an earlier brain left
- * (then everything in its ring counts as not yet written).
+ * Takes a new row (`use`) or the row `channel` that an earlier brain left.
+ * `limit`: bytes that may wait before senders are paused.
  * Returns 0; -ENOSPC: no row is free.
  */
-int outbox_init(
-	struct outbox *outbox, struct memory *memory, enum memory_use use);
-void outbox_adopt(
-	struct outbox *outbox, struct memory *memory, uint32_t channel);
+int outbox_init(struct outbox *outbox, struct memory *memory,
+	enum memory_use use, uint64_t limit);
+void outbox_adopt(struct outbox *outbox, struct memory *memory,
+	uint32_t channel, uint64_t limit);
 
 /* Forgets what is queued, frees the row, closes waiting descriptors. */
 void outbox_fini(struct outbox *outbox);
@@ -83,6 +87,13 @@ static inline struct memory_channel *
 outbox_row(const struct outbox *outbox)
 {
 	return &outbox->view->channels[outbox->channel];
+}
+
+/* Whether the queue takes one more frame, however long. */
+static inline bool
+outbox_is_under_limit(const struct outbox *outbox)
+{
+	return outbox->queued <= outbox->limit;
 }
 
 /* Whether the ring has room for any frame. */

@@ -1,0 +1,223 @@
+/*
+ * brain.c: puts the brain together, and nothing else. Every brain starts the
+ * same way, the first of a keeper's life or one that takes over from a dead
+ * one: meet the keeper, take what it holds, read what was remembered, go on.
+ * Only when nothing is remembered are the arguments read.
+ */
+#include "brain.h"
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "config/options.h"
+#include "control/control.h"
+#include "exchange/exchange.h"
+#include "fleet/fleet.h"
+#include "fleet/keeper_client.h"
+#include "keeper/keeper_protocol.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	BRAIN_EXIT_FAILED = 1,
+	BRAIN_EXIT_USAGE = 2,
+};
+
+#define BRAIN_MEMORY_LIMIT (UINT64_C(256) << 20) /* bytes */
+#define BRAIN_FAR_AWAY 1e9			 /* seconds */
+
+struct brain {
+	struct ev_loop *loop;
+	struct keeper_client *keeper;
+	struct exchange *exchange;
+	struct fleet *fleet;
+	struct control *control;
+	ev_periodic far_away;
+	int code; /* what the process exits with */
+};
+
+/*
+ * libev wakes up once a minute to look for jumps of the wall clock, unless it
+ * watches for them with a timerfd; that it does as soon as a periodic watcher
+ * runs. An idle supervisor never wakes up, so there is one, far in the future.
+ */
+static void
+brain_on_far_away(struct ev_loop *loop, ev_periodic *watcher, int events)
+{
+	(void)events;
+	ev_periodic_set(watcher, ev_time() + BRAIN_FAR_AWAY, 0, NULL);
+	ev_periodic_again(loop, watcher);
+}
+
+static int
+brain_make_loop(struct brain *brain)
+{
+	brain->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
+	if (brain->loop == NULL)
+		return -ENOMEM;
+	ev_periodic_init(&brain->far_away, brain_on_far_away,
+		ev_time() + BRAIN_FAR_AWAY, 0, NULL);
+	ev_periodic_start(brain->loop, &brain->far_away);
+	return 0;
+}
+
+/* Signals are the keeper's: what reaches the group must not end the brain. */
+static void
+brain_ignore_signals(void)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
+		SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP, SIGPIPE};
+
+	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+		(void)signal(ignored[i], SIG_IGN);
+}
+
+static void
+brain_on_ended(int code, void *data)
+{
+	struct brain *brain = data;
+
+	brain->code = code;
+	exchange_flush(brain->exchange);
+	keeper_client_end(brain->keeper, code);
+	(void)keeper_client_flush(brain->keeper);
+	ev_break(brain->loop, EVBREAK_ALL);
+}
+
+/* The start failed before anything ran: the keeper is to end as well. */
+static int
+brain_give_up(struct brain *brain, int code)
+{
+	keeper_client_end(brain->keeper, code);
+	(void)keeper_client_flush(brain->keeper);
+	return code;
+}
+
+/* The first brain's part: from the arguments to a plan in the ledger. */
+static int
+brain_plan(struct brain *brain, int argc, char **argv)
+{
+	struct fleet_settings settings = {.style = LINE_PREFIXED};
+	struct config_place place;
+	struct config_error error = {.text = ""};
+	struct options options = {.file = NULL};
+	char words[FLEET_WORDS_SIZE] = "";
+	int r = config_place_init(&place);
+
+	if (r < 0) {
+		log_error("the working directory can't be told: %s",
+			strerror(-r));
+		return BRAIN_EXIT_FAILED;
+	}
+	r = options_parse(argc, argv, &place, &options, &error);
+	if (r < 0) {
+		log_error("%s",
+			error.text[0] != '\0' ? error.text : strerror(-r));
+		return r == -EINVAL ? BRAIN_EXIT_USAGE : BRAIN_EXIT_FAILED;
+	}
+	if (options.raw)
+		settings.style = LINE_RAW;
+	if (options.json)
+		settings.style = LINE_JSON;
+	settings.file = options.file;
+	r = fleet_plan(brain->fleet, &settings, &options.set, words);
+	if (r < 0)
+		log_error("%s", words[0] != '\0' ? words : strerror(-r));
+	options_fini(&options);
+	return r < 0 ? BRAIN_EXIT_FAILED : 0;
+}
+
+static int
+brain_open(struct brain *brain)
+{
+	struct fleet_setup setup = {
+		.loop = brain->loop,
+		.environment = environ,
+		.ended = brain_on_ended,
+		.data = brain,
+	};
+	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_EXCHANGE);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = exchange_new(brain->loop, fd, BRAIN_MEMORY_LIMIT, &brain->exchange);
+	if (r < 0)
+		return r;
+	setup.keeper = brain->keeper;
+	setup.exchange = brain->exchange;
+	return fleet_open(&setup, &brain->fleet);
+}
+
+static int
+brain_serve(struct brain *brain)
+{
+	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_CONTROL);
+
+	if (fd < 0)
+		return fd;
+	return control_new(brain->loop, brain->exchange, brain->fleet, fd,
+		&brain->control);
+}
+
+static int
+brain_run(struct brain *brain, int argc, char **argv)
+{
+	int r = brain_open(brain);
+
+	if (r < 0) {
+		/* Nothing is changed and nothing ended: the workers go on,
+		 * and signals reach them by the keeper. */
+		log_error("what an earlier brain left can't be read: %s",
+			strerror(-r));
+		return BRAIN_EXIT_FAILED;
+	}
+	if (fleet_is_new(brain->fleet)) {
+		r = brain_plan(brain, argc - 2, argv + 2);
+		if (r != 0)
+			return brain_give_up(brain, r);
+	} else {
+		log_info("a new brain takes over; the workers run on");
+	}
+	r = fleet_rebuild(brain->fleet);
+	if (r == 0)
+		r = brain_serve(brain);
+	if (r < 0) {
+		log_error("the brain can't start: %s", strerror(-r));
+		return BRAIN_EXIT_FAILED;
+	}
+	keeper_client_settle(brain->keeper);
+	keeper_client_up(brain->keeper);
+	ev_run(brain->loop, 0);
+	return brain->code;
+}
+
+int
+brain_main(int argc, char **argv)
+{
+	struct brain brain = {.code = BRAIN_EXIT_FAILED};
+	int code = BRAIN_EXIT_FAILED;
+	int r;
+
+	brain_ignore_signals();
+	log_open("muster", LOG_INFO);
+	r = brain_make_loop(&brain);
+	if (r == 0)
+		r = keeper_client_new(
+			brain.loop, KEEPER_PAIR_FD, &brain.keeper);
+	if (r < 0)
+		log_error("the brain can't meet its keeper: %s", strerror(-r));
+	else
+		code = brain_run(&brain, argc, argv);
+
+	control_free(&brain.control);
+	fleet_close(&brain.fleet);
+	exchange_free(&brain.exchange);
+	keeper_client_free(&brain.keeper);
+	if (brain.loop != NULL)
+		ev_loop_destroy(brain.loop);
+	return code;
+}

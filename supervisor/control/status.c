@@ -1,0 +1,85 @@
+/*
+ * status.c: from what the fleet knows of a worker to the object that listings
+ * show. Separate from control.c, since who may ask is another question than
+ * what is shown.
+ */
+#include "status.h"
+
+#include "fleet/fleet.h"
+#include "mechanism/procstat.h"
+
+static json_t *
+status_exit(const struct slot_view *view)
+{
+	if (!view->has_exit)
+		return json_null();
+	return json_pack("{s:i, s:I}", view->exit_by_signal ? "signal" : "code",
+		(int)view->exit_status, "at", (json_int_t)view->exit_wall_ms);
+}
+
+static json_t *
+status_listen(const struct slot_view *view)
+{
+	json_t *list = json_array();
+
+	if (list == NULL || view->listen == NULL)
+		return list;
+	for (size_t i = 0; i < view->listen->count; i++)
+		if (json_array_append_new(list,
+			    json_string(view->listen->entries[i].address)) < 0)
+			break;
+	return list;
+}
+
+/* CPU time in percent of one processor, over the life of the process. */
+static double
+status_cpu(const struct procstat *stat)
+{
+	if (stat->age_ms == 0)
+		return 0;
+	return (double)(stat->cpu_ms * 1000 / stat->age_ms) / 10;
+}
+
+json_t *
+status_worker(const struct slot *slot)
+{
+	struct procstat stat = {.memory_bytes = 0};
+	struct slot_view view;
+
+	slot_read(slot, &view);
+	if (view.pid > 0)
+		(void)procstat_read(view.pid, &stat);
+	return json_pack("{s:I, s:s, s:s, s:I, s:o, s:s, s:I, s:I, s:I, s:o, "
+			 "s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:{}, s:b, s:b}",
+		"id", (json_int_t)view.id, "app", view.app, "namespace",
+		view.namespace, "instance", (json_int_t)view.instance, "pid",
+		view.pid > 0 ? json_integer(view.pid) : json_null(), "status",
+		view.status, "generation", (json_int_t)view.generation,
+		"restarts", (json_int_t)view.restarts, "unstable_restarts",
+		(json_int_t)view.unstable_restarts, "uptime_ms",
+		view.uptime_ms >= 0 ? json_integer(view.uptime_ms)
+				    : json_null(),
+		"cpu_percent", status_cpu(&stat), "memory_bytes",
+		(json_int_t)stat.memory_bytes, "messages_in",
+		(json_int_t)view.messages_in, "messages_out",
+		(json_int_t)view.messages_out, "queue_bytes",
+		(json_int_t)view.queue_bytes, "exit", status_exit(&view),
+		"listen", status_listen(&view), "gauges", "stopped_by_signal",
+		(int)stat.is_stopped, "unkillable", (int)view.unkillable);
+}
+
+json_t *
+status_list(const struct fleet *fleet)
+{
+	json_t *list = json_array();
+
+	for (const struct slot *slot = fleet_next_slot(fleet, NULL);
+		slot != NULL && list != NULL;
+		slot = fleet_next_slot(fleet, slot)) {
+		if (json_array_append_new(list, status_worker(slot)) < 0) {
+			json_decref(list);
+			list = NULL;
+		}
+	}
+	return list;
+}

@@ -1,0 +1,21 @@
+/*
+ * status.h: the one reader of the fleet's internals for listings.
+ */
+#ifndef MUSTER_STATUS_H
+#define MUSTER_STATUS_H
+
+#include <jansson.h>
+
+struct fleet;
+struct slot;
+
+/*
+ * One worker as `muster ls --json` shows it. New reference, or NULL without
+ * memory. Reads /proc for CPU and memory.
+ */
+json_t *status_worker(const struct slot *slot);
+
+/* All workers, an array. New reference, or NULL without memory. */
+json_t *status_list(const struct fleet *fleet);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * state.h: the structs of the exchange, for its own modules only. exchange.c
+ * owns groups, endpoints and the turn; peer.c the connections; intake.c what
+ * comes in; router.c where it goes. exchange.h is what others see.
+ */
+#ifndef MUSTER_EXCHANGE_STATE_H
+#define MUSTER_EXCHANGE_STATE_H
+
+#include "exchange.h"
+#include "list.h"
+#include "outbox.h"
+#include "requests.h"
+
+#include <ev.h>
+
+enum {
+	/* Input of one turn of the loop; then everybody is written to. */
+	EXCHANGE_TURN_BYTES = 1 << 20,
+	/* Who fills its reads gets so much a turn while others have input. */
+	EXCHANGE_GREEDY_BYTES = 64 * 1024,
+	/* A read of so much counts as one of those others. */
+	EXCHANGE_BUSY_BYTES = 16 * 1024,
+	/* The shared receive block is replaced when less than this is free. */
+	EXCHANGE_RECEIVE_MIN = 128 * 1024,
+	/* An unfinished frame shorter than this is copied, not referred to. */
+	EXCHANGE_STASH_MAX = 8 * 1024,
+	/* What waits for a worker that has not joined. */
+	EXCHANGE_NOT_JOINED_BYTES = 1 << 20,
+	/* A stalled receiver takes less than this in its time. */
+	EXCHANGE_STALL_BYTES = 64 * 1024,
+	EXCHANGE_CLIENT_QUEUE = 8 << 20,
+	/* Large blocks that long frames leave to the rest. */
+	EXCHANGE_LARGE_RESERVE = 8 * MEMORY_LARGE_SIZE,
+};
+
+/* What came to nobody; for the metrics. */
+struct exchange_losses {
+	uint64_t returned;    /* frames that went back to their sender */
+	uint64_t uncounted;   /* messages without an id that found nobody */
+	uint64_t answers;     /* answers to no open request */
+	uint64_t descriptors; /* that no frame claimed */
+};
+
+struct exchange {
+	struct ev_loop *loop;
+	struct memory *memory;
+	const struct memory_view *view;
+	bool is_used; /* an earlier brain laid the memory out */
+
+	struct link groups;	     /* group::link */
+	struct link peers;	     /* peer::link */
+	struct endpoint **endpoints; /* by address; NULL: no such */
+	uint32_t endpoint_room;
+	uint32_t next_client;
+
+	struct requests requests;
+	struct link waits_request; /* peer::pause: no row was free */
+	struct link waits_memory;  /* peer::pause: no block was free */
+	struct link dirty;   /* peer::dirty: to be written at the turn's end */
+	struct link ack_due; /* peer::ack: read and not acknowledged */
+	struct link dead;    /* peer::link: to be freed at the turn's end */
+	struct link woken;   /* peer::woken: they go on in the next turn */
+
+	ev_prepare turn_end;
+	ev_idle go_on; /* active: the loop doesn't sleep before it ran */
+	ev_timer ack_timer;
+
+	uint32_t receive_block; /* into which all channels are read */
+	uint32_t receive_fill;
+	uint64_t promised; /* bytes that long frames under way still need */
+	uint32_t turn_bytes;
+	uint32_t busy, busy_before; /* channels with much input, by turn */
+	uint64_t stamp;		    /* orders who has waited longest */
+	struct exchange_losses losses;
+};
+
+struct group {
+	struct exchange *exchange;
+	struct link link;      /* exchange::groups */
+	struct link endpoints; /* endpoint::link */
+	char *name;
+	struct group_limits limits;
+	bool is_running;
+	struct outbox *waiting; /* what ANY keeps while nobody is ready */
+	bool must_dispatch;	/* somebody became free in this turn */
+};
+
+struct endpoint {
+	struct group *group;
+	struct link link; /* group::endpoints */
+	uint32_t id, instance;
+	bool is_ready, is_dormant;
+	struct peer *peer;     /* who receives; NULL: frames wait */
+	struct outbox *outbox; /* the peer's, or its own while there is none */
+	uint64_t last_any;     /* exchange::stamp of its last ANY */
+	uint64_t messages_in, messages_out; /* of the processes before */
+};
+
+struct peer {
+	struct exchange *exchange;
+	struct link link;	   /* exchange::peers or exchange::dead */
+	struct endpoint *endpoint; /* a worker's */
+	const struct peer_hooks *hooks;
+	void *data;
+	enum peer_role role;
+	uint32_t id, generation;
+	uint64_t process;
+	bool has_ended;
+	bool is_retired;
+	bool is_draining;   /* its process is gone: no limit holds it back */
+	bool awaits_resume; /* its first frame must be `resume` */
+	json_t *welcome;    /* the answer to it */
+
+	int fd;
+	ev_io readable, writable;
+	ev_timer queue_timer;  /* over its limit, or not joined */
+	uint64_t taken_before; /* outbox::taken when that timer began */
+
+	/* writing */
+	struct outbox *outbox;
+	struct link dirty; /* exchange::dirty */
+
+	/* reading: an unfinished frame, … */
+	struct piece *pieces; /* its parts so far, each with a reference */
+	uint32_t piece_count;
+	uint32_t missing; /* bytes that are still to come */
+	uint32_t stash;	  /* … or its copied start: a small block */
+	uint32_t stash_size;
+	int claimed_fd; /* that frame's descriptor */
+	/* … and what was read but can't be routed yet */
+	struct piece rest;
+	bool is_greedy;
+	int *fds; /* arrived, not claimed */
+	uint32_t fd_count, fd_room;
+	uint32_t unclaimed; /* closed without a frame, ever */
+
+	/* acknowledging */
+	struct link ack; /* exchange::ack_due */
+	uint32_t unacked_frames;
+	uint64_t unacked_bytes;
+
+	/* pausing: on outbox::paused, waits_request or waits_memory */
+	struct link pause;
+	struct link woken; /* exchange::woken */
+
+	struct link asking;    /* request::of_asker */
+	struct link answering; /* request::of_asked */
+	uint32_t asking_count, answering_count;
+};
+
+/* exchange.c ------------------------------------------------------------ */
+
+/* The endpoint or client with an address, or NULL. */
+struct endpoint *exchange_endpoint(struct exchange *exchange, uint32_t id);
+struct peer *exchange_client(struct exchange *exchange, uint32_t id);
+struct group *exchange_group(
+	struct exchange *exchange, const char *name, size_t size);
+
+/* The outbox that takes what is addressed to the endpoint; made when there is
+ * none. NULL without memory. */
+struct outbox *endpoint_outbox(struct endpoint *endpoint);
+
+/* The peer is to be written to at the turn's end. */
+static inline void
+exchange_mark_dirty(struct peer *peer)
+{
+	if (list_is_empty(&peer->dirty))
+		list_append(&peer->exchange->dirty, &peer->dirty);
+}
+
+/* peer.c ---------------------------------------------------------------- */
+
+/* Something was appended to the peer's outbox: mark it, watch its queue. */
+void peer_queued(struct peer *peer);
+
+/* Writes to the peer what the kernel takes. */
+void peer_flush(struct peer *peer);
+
+/* Stops reading the peer until one of `waiters` is woken. */
+void peer_pause(struct peer *peer, struct link *waiters);
+
+/* Lets all peers of the list go on. */
+void peer_wake_all(struct link *waiters);
+
+/* Ends the channel and tells its owner. */
+void peer_end(struct peer *peer, enum peer_end how, const char *reason);
+
+/* Ends it for a rule that it broke: the peer is told too. */
+void peer_break(struct peer *peer, const char *reason);
+
+/* An error or a reply from 0, by its kind. */
+void peer_answer(struct peer *peer, enum muster_kind kind, uint64_t id,
+	const char *text, size_t size);
+
+/* An error from 0 in the protocol's shape; `to` 0: without. */
+void peer_refuse(struct peer *peer, uint64_t id, const char *code,
+	const char *message, uint32_t to);
+
+/*
+ * Answers a `resume` that says up to where the worker has `received`.
+ * Returns 0, or a negative errno: it doesn't fit, the channel is to be closed.
+ */
+int peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received);
+
+/* Denies it and ends the channel. */
+void peer_refuse_resume(struct peer *peer, uint64_t id);
+
+/* Acknowledges to all who wait for it. */
+void peer_ack_all(struct exchange *exchange);
+
+/* Counts a frame or more as read, for acknowledging. */
+void peer_count_read(struct peer *peer, uint32_t frames, uint64_t bytes);
+
+/* Frees what a retired peer still holds; at the end of a turn. */
+void peer_free(struct peer *peer);
+
+/* intake.c -------------------------------------------------------------- */
+
+/* One read and the walk over what it brought. Returns false when there was
+ * nothing (EAGAIN), or the peer ended or is paused. */
+bool intake_read(struct peer *peer);
+
+/* Closes and frees what the reading side holds. */
+void intake_fini(struct peer *peer);
+
+/* router.c -------------------------------------------------------------- */
+
+/* A frame that has come in whole. */
+struct inbound {
+	struct frame_header header;
+	uint8_t *bytes; /* of the header, in its block */
+	const struct piece *pieces;
+	uint32_t count;
+	int fd;		    /* or -1; taken over when the frame is taken */
+	uint32_t receivers; /* of a frame to ALL */
+};
+
+/*
+ * Takes the frame to whom it is addressed. Returns true: taken; false: the
+ * peer was paused, the frame is to be offered again.
+ */
+bool router_route(struct peer *from, struct inbound *in);
+
+/* Gives a frame that was taken out of a ring back to its sender. */
+void router_give_back(struct exchange *exchange, struct outbox_taken *taken,
+	const char *code, const char *message);
+
+/* Offers a frame that was taken out of a ring to another outbox. */
+void router_move(struct exchange *exchange, struct outbox_taken *taken,
+	struct endpoint *to);
+
+/* Hands out what waits for ANY worker of the group. */
+void router_dispatch(struct group *group);
+
+/* A request's time is over. */
+void router_expired(struct request *request);
+
+/* Closes a request with an error from 0 to its asker. */
+void router_fail_request(struct exchange *exchange, struct request *request,
+	const char *code, const char *message);
+
+/* Closes a request and frees its place; who waits for one goes on. */
+void router_close_request(struct exchange *exchange, struct request *request);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * Promise: kill -9 of the brain costs nobody anything: the workers keep their
+ * pids, connections live on, and another brain supervises.
+ */
+#include "support/http.h"
+#include "support/process.h"
+#include "support/run.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+TestSuite(brain_kill, .fini = run_clean, .timeout = 120);
+
+enum {
+	WORKERS = 3,
+};
+
+static struct run *
+start_server(int *ret_port)
+{
+	char address[32];
+
+	*ret_port = run_free_port();
+	snprintf(address, sizeof(address), "127.0.0.1:%d", *ret_port);
+	struct run *run = RUN("-n", "3", "-l", address, "--name", "web",
+		"--min-uptime", "0", "--reload-soak", "50", "--", SERVE);
+	json_decref(run_wait_status(run, WORKERS, "ready"));
+	return run;
+}
+
+static pid_t
+kill_brain(struct run *run)
+{
+	pid_t old = run_brain(run);
+
+	cr_assert_eq(kill(old, SIGKILL), 0);
+	return run_wait_new_brain(run, old);
+}
+
+static void
+expect_same_pids(json_t *before, json_t *after)
+{
+	for (size_t i = 0; i < json_array_size(before); i++) {
+		cr_expect_eq(run_field(after, i, "pid"),
+			run_field(before, i, "pid"));
+		cr_expect_eq(run_field(after, i, "generation"),
+			run_field(before, i, "generation"));
+	}
+}
+
+static void
+expect_none_failed(struct load *load)
+{
+	struct load_counts counts;
+
+	load_stop(load, &counts);
+	cr_expect_gt(counts.good, 0ul);
+	cr_expect_eq(counts.failed, 0ul, "%lu of %lu failed; %s", counts.failed,
+		counts.good, counts.first_failure);
+}
+
+Test(brain_kill, workers_and_connections_live_on)
+{
+	int port;
+	bool open;
+	char before_body[32];
+	char after_body[32];
+	struct run *run = start_server(&port);
+	json_t *before = run_wait_status(run, WORKERS, "ready");
+	struct load *load = load_start(port, 2, "/", false);
+	int fd = http_connect(port);
+
+	run_mark(run);
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(http_get(fd, "/", before_body, 32, &open), 200);
+	for (int i = 0; i < 3; i++) {
+		kill_brain(run);
+		cr_assert(load_wait(load, 20));
+		cr_expect_eq(http_get(fd, "/", after_body, 32, &open), 200);
+		cr_expect_str_eq(after_body, before_body);
+		json_t *after = run_wait_status(run, WORKERS, "ready");
+		expect_same_pids(before, after);
+		json_decref(after);
+	}
+	close(fd);
+	expect_none_failed(load);
+	json_decref(before);
+	run_check_mark(run);
+	run_stop(run);
+}
+
+Test(brain_kill, the_next_supervises)
+{
+	int port;
+	struct run *run = start_server(&port);
+
+	kill_brain(run);
+	json_t *before = run_wait_status(run, WORKERS, "ready");
+	long pid = run_field(before, 0, "pid");
+	cr_assert_eq(kill((pid_t)pid, SIGKILL), 0);
+	for (;;) {
+		json_t *after = run_wait_status(run, WORKERS, "ready");
+		long is = run_field(after, 0, "pid");
+		json_decref(after);
+		if (is != pid)
+			break;
+		run_pump(run, 10);
+	}
+	json_decref(before);
+	cr_expect_eq(COMMAND(run, "reload", "web"), 0, "%s", run_said(run));
+	run_stop(run);
+}
+
+/* A worker that dies while no brain runs is noticed by the next. */
+Test(brain_kill, a_death_in_between)
+{
+	int port;
+	struct run *run = start_server(&port);
+	json_t *before = run_wait_status(run, WORKERS, "ready");
+	pid_t brain = run_brain(run);
+	pid_t pid = (pid_t)run_field(before, 1, "pid");
+
+	cr_assert_eq(kill(brain, SIGSTOP), 0);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_assert_eq(kill(brain, SIGKILL), 0);
+	run_wait_new_brain(run, brain);
+	for (;;) {
+		json_t *after = run_wait_status(run, WORKERS, "ready");
+		long is = run_field(after, 1, "pid");
+		cr_expect_eq(run_field(after, 0, "pid"),
+			run_field(before, 0, "pid"));
+		json_decref(after);
+		if (is != pid)
+			break;
+		run_pump(run, 10);
+	}
+	json_decref(before);
+	run_stop(run);
+}
+
+Test(brain_kill, during_a_reload)
+{
+	int port;
+	struct run *run = start_server(&port);
+	struct load *load = load_start(port, 2, "/", false);
+
+	run_mark(run);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(COMMAND(run, "reload", "web", "--no-wait"), 0);
+		kill_brain(run);
+		cr_assert(load_wait(load, 20));
+	}
+	/* The reload goes on and ends: one process a slot, all of them new. */
+	for (;;) {
+		json_t *listing = run_wait_status(run, WORKERS, "ready");
+		bool all = true;
+		for (size_t i = 0; i < WORKERS; i++)
+			all = all && run_field(listing, i, "generation") > 1;
+		json_decref(listing);
+		if (all)
+			break;
+		run_pump(run, 10);
+	}
+	expect_none_failed(load);
+	run_check_mark(run);
+	/* The brain and the three workers, and nothing else. */
+	pid_t children[PROCESS_CHILDREN_MAX];
+	cr_expect_eq(process_children(run_keeper(run), children), 4u);
+	run_stop(run);
+}
+
+Test(brain_kill, output_goes_on)
+{
+	struct run *run = RUN("-n", "2", "--name", "api", "--", ROGUE,
+		"usr1=still here", "say=up");
+
+	run_wait_count(run, RUN_OUT, "| up", 2);
+	json_t *listing = run_wait_status(run, 2, "ready");
+	kill_brain(run);
+	for (size_t i = 0; i < 2; i++)
+		cr_assert_eq(
+			kill((pid_t)run_field(listing, i, "pid"), SIGUSR1), 0);
+	run_wait_count(run, RUN_OUT, "api.0 | still here", 1);
+	run_wait_count(run, RUN_OUT, "api.1 | still here", 1);
+	json_decref(listing);
+	run_stop(run);
+}
+
+/* One that takes no part in resuming loses its channel, not its life. */
+Test(brain_kill, a_plain_worker_stays_supervised)
+{
+	struct run *run = RUN("--name", "api", "--min-uptime", "0", "--", ROGUE,
+		"join", "say=up");
+
+	run_wait(run, RUN_OUT, "kind=3");
+	json_t *before = run_wait_status(run, 1, "ready");
+	kill_brain(run);
+	run_wait(run, RUN_OUT, "channel ended");
+	json_t *after = run_wait_status(run, 1, "ready");
+	expect_same_pids(before, after);
+	json_decref(before);
+	json_decref(after);
+	run_stop(run);
+}
+
+/* TERM after the death of a brain reaches the next. */
+Test(brain_kill, then_term)
+{
+	int port;
+	struct run *run = start_server(&port);
+
+	cr_assert_eq(kill(run_brain(run), SIGKILL), 0);
+	run_signal(run, SIGTERM);
+	run_finish(run, 0);
+}
