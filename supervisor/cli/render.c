@@ -152,10 +152,10 @@ add_row(struct libscols_table *table, json_t *worker, bool colours)
 		if (column->kind == COLUMN_STATUS && colours)
 			scols_cell_set_color(scols_line_get_cell(line, i),
 				status_colour(text));
-		if (scols_line_refer_data(line, i, text) < 0) {
-			free(text);
+		int result = scols_line_set_data(line, i, text);
+		free(text);
+		if (result < 0)
 			return -ENOMEM;
-		}
 	}
 	return 0;
 }
