@@ -3,41 +3,12 @@
  * finds the verb, calls it, and makes its result the exit code. What verbs do
  * is in verb_*.c; whom they talk to is behind client.h.
  */
+#include "home_option.h"
 #include "verbs.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <locale.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/*
- * --home DIR stands for MUSTER_HOME=DIR. It is made absolute, since musterd
- * doesn't stay in the folder in which it was started.
- */
-static bool
-set_home(const char *folder)
-{
-	char here[PATH_MAX];
-	char path[2 * PATH_MAX];
-
-	if (folder == NULL || folder[0] == '\0') {
-		fputs("muster: '--home' needs a value: DIR\n", stderr);
-		return false;
-	}
-	if (folder[0] == '/') {
-		snprintf(path, sizeof(path), "%s", folder);
-	} else if (getcwd(here, sizeof(here)) != NULL) {
-		snprintf(path, sizeof(path), "%s/%s", here, folder);
-	} else {
-		fprintf(stderr,
-			"muster: --home %s: the working directory: %s\n",
-			folder, strerror(errno));
-		return false;
-	}
-	return setenv("MUSTER_HOME", path, 1) == 0;
-}
 
 /* Takes the options before the verb; returns the verb's place or NULL. */
 static char **
@@ -45,10 +16,10 @@ take_globals(char **at)
 {
 	for (; *at != NULL && at[0][0] == '-'; at++) {
 		if (strncmp(*at, "--home=", 7) == 0) {
-			if (!set_home(*at + 7))
+			if (!home_option_set(*at + 7))
 				return NULL;
 		} else if (strcmp(*at, "--home") == 0) {
-			if (!set_home(at[1]))
+			if (!home_option_set(at[1]))
 				return NULL;
 			at++;
 		} else if (strcmp(*at, "--help") == 0 ||

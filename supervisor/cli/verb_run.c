@@ -6,6 +6,8 @@
  * musterd is taken from beside this executable, never from PATH: the two
  * belong together, and PATH may be anybody's.
  */
+#include "home_option.h"
+#include "run_options.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -38,8 +40,11 @@ int
 verb_run(const struct call *call)
 {
 	char path[PATH_MAX];
+	const char *home = run_options_home(call->words);
 	int result = find_musterd(path);
 
+	if (home != NULL && !home_option_set(home))
+		return CLI_USAGE;
 	if (result < 0) {
 		fprintf(stderr,
 			"muster: run: /proc/self/exe can't be read (%s); "

@@ -8,6 +8,7 @@
 #include "verbs.h"
 
 #include "nearest.h"
+#include "run_options.h"
 
 #include <string.h>
 
@@ -258,5 +259,8 @@ verbs_print(FILE *out, const struct verb *verb)
 			fprintf(out, " %s", options[i].argument);
 		fprintf(out, "\n      %s", options[i].help);
 	}
-	fputc('\n', out);
+	if (verb->raw)
+		run_options_print(out);
+	else
+		fputc('\n', out);
 }

@@ -1,0 +1,20 @@
+/*
+ * run_options.h: what the command itself has to know of the options of `run`,
+ * which are otherwise musterd's.
+ */
+#ifndef MUSTER_RUN_OPTIONS_H
+#define MUSTER_RUN_OPTIONS_H
+
+#include <stdio.h>
+
+/* Prints the options with their help, from the table of keys. */
+void run_options_print(FILE *out);
+
+/*
+ * The value of the last --home among the options that `words` (borrowed,
+ * NULL-terminated) begin with, borrowed, or NULL. It ends where musterd would
+ * see the program, or an option that nobody knows.
+ */
+const char *run_options_home(char *const *words);
+
+#endif
