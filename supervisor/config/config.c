@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A configuration while it is built. */
 struct build {
@@ -191,6 +192,26 @@ complete_name(struct build *build)
 	return replace(&config->name, strdup(name));
 }
 
+/*
+ * Only root can become somebody else, so that is told now and not by the first
+ * worker. Who is named anyway stays who they are.
+ */
+static int
+stay_or_refuse(struct build *build)
+{
+	struct app_config *config = build->config;
+
+	if (config->user != (int64_t)geteuid() ||
+		(config->group != CONFIG_UNSET &&
+			config->group != (int64_t)getegid()))
+		return bad(build, "user",
+			"only root can run workers as another user or group");
+	config->user = config->group = CONFIG_UNSET;
+	free(config->groups.numbers);
+	config->groups = (struct number_list){0};
+	return 0;
+}
+
 /* Who the worker runs as, complete as numbers. */
 static int
 complete_user(struct build *build)
@@ -205,6 +226,8 @@ complete_user(struct build *build)
 		config->no_new_privs = config->user != CONFIG_UNSET;
 	if (build->context.place == NULL || config->user == CONFIG_UNSET)
 		return 0;
+	if (geteuid() != 0)
+		return stay_or_refuse(build);
 	snprintf(text, sizeof(text), "%lld", (long long)config->user);
 	error = users_find(json_is_string(build->user)
 				   ? json_string_value(build->user)

@@ -129,7 +129,7 @@ step_starting(struct reload *reload, struct reload_command *ret_command)
 		*ret_command = command(reload, RELOAD_START, missing);
 		reload->started |= lowest(missing);
 	} else if (whole(reload) & ~(reload->ready | reload->skipped)) {
-		*ret_command = (struct reload_command){RELOAD_WAIT};
+		*ret_command = (struct reload_command){.kind = RELOAD_WAIT};
 	} else if (reload->ready == 0 || reload->canary_done) {
 		/* A canary that was skipped has shown nothing. */
 		reload->phase = RETIRING;
@@ -154,7 +154,7 @@ step_soaking(struct reload *reload, struct reload_command *ret_command)
 			.soak_ms = reload->soak_ms,
 		};
 	} else {
-		*ret_command = (struct reload_command){RELOAD_WAIT};
+		*ret_command = (struct reload_command){.kind = RELOAD_WAIT};
 	}
 }
 
@@ -175,7 +175,7 @@ step_retiring(struct reload *reload, struct reload_command *ret_command)
 		*ret_command = command(reload, RELOAD_RETIRE, due);
 		reload->retired |= lowest(due);
 	} else if (whole(reload) & ~settled) {
-		*ret_command = (struct reload_command){RELOAD_WAIT};
+		*ret_command = (struct reload_command){.kind = RELOAD_WAIT};
 	} else {
 		end_batch(reload, reload->failed != 0);
 	}
@@ -193,7 +193,7 @@ step_rolling(struct reload *reload, struct reload_command *ret_command)
 		reload->rolled |= lowest(due);
 	} else if ((incoming & ~reload->in_gone) && !reload->cancelled) {
 		/* A slot must not have three processes: wait. */
-		*ret_command = (struct reload_command){RELOAD_WAIT};
+		*ret_command = (struct reload_command){.kind = RELOAD_WAIT};
 	} else {
 		end_batch(reload, true);
 	}
@@ -225,7 +225,7 @@ reload_next(struct reload *reload)
 			return next;
 		case IDLE:
 		default: /* a damaged ledger */
-			return (struct reload_command){RELOAD_WAIT};
+			return (struct reload_command){.kind = RELOAD_WAIT};
 		}
 	}
 	return next;
