@@ -141,7 +141,7 @@ keys_distance(const char *a, const char *b)
 const char *
 keys_nearest(const char *name)
 {
-	char snake[KEY_NAME_MAX + 1];
+	char snake[KEY_NAME_MAX + 1] = "";
 	const char *nearest = NULL;
 	unsigned best;
 

@@ -8,6 +8,7 @@
 #include "config/words.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,12 +147,10 @@ value_read_environment(const struct values_context *context,
 				"is a string, a number or a boolean",
 				name);
 		}
-		prefix = malloc(strlen(name) + 2);
-		if (prefix == NULL) {
+		if (asprintf(&prefix, "%s=", name) < 0) {
 			error = -ENOMEM;
 			break;
 		}
-		strcat(strcpy(prefix, name), "=");
 		error = add_scalar(&words, prefix, entry);
 		free(prefix);
 		if (error < 0)
