@@ -99,6 +99,23 @@ measure_pin(int pid, int cpu)
 		measure_die("sched_setaffinity");
 }
 
+uint64_t
+measure_cpu(int pid)
+{
+	unsigned long long ns = 0;
+	char path[64];
+	FILE *stream;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	stream = fopen(path, "re");
+	if (stream == NULL)
+		return 0;
+	if (fscanf(stream, "%llu", &ns) != 1)
+		ns = 0;
+	fclose(stream);
+	return ns;
+}
+
 void
 measure_die(const char *what)
 {

@@ -38,6 +38,9 @@ void measure_pin(int pid, int cpu);
 /* The processor to which a pinned run is tied: the last of the driver's. */
 int measure_pinned_cpu(void);
 
+/* Processor time that a process has used, nanoseconds; 0 when it is gone. */
+uint64_t measure_cpu(int pid);
+
 /* Prints "NAME: message: errno's text" and exits 1; so does measure_fail
  * without errno. */
 _Noreturn void measure_die(const char *what);

@@ -136,8 +136,9 @@ main(int argc, char **argv)
 	static const struct option known[] = {{"quick", no_argument, NULL, 'q'},
 		{"seconds", required_argument, NULL, 's'},
 		{"install", no_argument, NULL, 'i'},
-		{"json", no_argument, NULL, 'j'}, {0}};
-	bool json = false, install = false;
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	bool help = false, json = false, install = false;
 	int option, seconds = 130;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -149,16 +150,18 @@ main(int argc, char **argv)
 			install = true;
 		else if (option == 'j')
 			json = true;
+		else if (option == 'h')
+			help = true;
 		else
 			seconds = 0;
 	}
-	if (seconds < 1 || seconds > 86400) {
-		fprintf(stderr,
+	if (help || seconds < 1 || seconds > 86400) {
+		fprintf(help ? stdout : stderr,
 			"usage: memory [--quick] [--seconds N] [--json] "
 			"[--install]\n"
 			"  --install  fetch PM2 with npm into a folder that "
 			"is removed again\n");
-		return 2;
+		return help ? 0 : 2;
 	}
 	run(seconds, json, install);
 	return 0;

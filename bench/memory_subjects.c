@@ -170,10 +170,13 @@ memory_start_nginx(struct memory_subject *subject)
 	subject->processes = "master";
 	snprintf(config, sizeof(config), "%s/nginx.conf", home);
 	write_file(subject, "nginx.conf",
-		"worker_processes %d;\npid %s/pid;\nerror_log %s/error;\n"
+		"worker_processes %d;\npid pid;\nerror_log error;\n"
 		"events {}\nhttp { access_log off;\n"
+		"client_body_temp_path t1; proxy_temp_path t2;\n"
+		"fastcgi_temp_path t3; uwsgi_temp_path t4;\n"
+		"scgi_temp_path t5;\n"
 		"server { listen unix:%s/socket; } }\n",
-		MEMORY_WORKERS, home, home, home);
+		MEMORY_WORKERS, home);
 	if (run_quietly(argv) && await_daemon(subject, "pid"))
 		return true;
 	fprintf(stderr, "without nginx: not installed, or it won't start\n");

@@ -221,9 +221,10 @@ main(int argc, char **argv)
 {
 	static const struct option known[] = {{"quick", no_argument, NULL, 'q'},
 		{"kills", required_argument, NULL, 'k'},
-		{"json", no_argument, NULL, 'j'}, {0}};
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int option, kills = 20;
-	bool json = false;
+	bool help = false, json = false;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'q')
@@ -232,13 +233,15 @@ main(int argc, char **argv)
 			kills = atoi(optarg);
 		else if (option == 'j')
 			json = true;
+		else if (option == 'h')
+			help = true;
 		else
 			kills = 0;
 	}
-	if (kills < 1 || kills > REPORT_ROUNDS_MAX) {
-		fprintf(stderr,
+	if (help || kills < 1 || kills > REPORT_ROUNDS_MAX) {
+		fprintf(help ? stdout : stderr,
 			"usage: recover [--quick] [--kills N] [--json]\n");
-		return 2;
+		return help ? 0 : 2;
 	}
 	run(kills, json);
 	return 0;

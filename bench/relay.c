@@ -24,7 +24,7 @@
 
 /* Bodies of 22 bytes: {"method":"heartbeat"}. */
 static const struct relay_case cases[] = {
-	{.key = "stream-64",
+	{.key = "stream-64b",
 		.title = "64 B, batched",
 		.kind = RELAY_STREAM,
 		.size = 64,
@@ -41,7 +41,7 @@ static const struct relay_case cases[] = {
 		.kind = RELAY_STREAM,
 		.size = 65536,
 		.limit = 0.85},
-	{.key = "flushed-64",
+	{.key = "flushed-64b",
 		.title = "64 B, flushed one by one",
 		.kind = RELAY_STREAM,
 		.size = 64,
@@ -57,11 +57,11 @@ static const struct relay_case cases[] = {
 		.kind = RELAY_STREAM,
 		.size = 65536,
 		.flushed = true},
-	{.key = "spread-64",
+	{.key = "spread-64b",
 		.title = "64 B, to 4 receivers in turn",
 		.kind = RELAY_SPREAD,
 		.size = 64},
-	{.key = "broadcast-64",
+	{.key = "broadcast-64b",
 		.title = "64 B, broadcast to 8",
 		.kind = RELAY_BROADCAST,
 		.size = 64},
@@ -89,7 +89,7 @@ static const struct relay_case cases[] = {
 
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 enum { MUSTER, RAW, NODE, CONTESTANTS };
-enum { RATE, P50, P99, FIGURES };
+enum { RATE, P50, P99, COST, FIGURES = COST + RELAY_PARTS };
 
 static const char *const contestant_names[] = {"muster", "raw", "node"};
 
@@ -98,6 +98,8 @@ struct options {
 	double seconds;
 	bool json;
 	bool node;
+	bool alone;
+	bool cost;
 	const char *only;
 	const char *musterd; /* NULL: beside this program */
 };
@@ -138,6 +140,8 @@ measure(struct contest *contest, const struct relay_case *kase, int contestant,
 			contest->muster, kase, seconds, ret_result);
 		return true;
 	case RAW:
+		if (contest->options.alone)
+			return false;
 		relay_raw_measure(kase, seconds, ret_result);
 		return true;
 	default:
@@ -169,6 +173,9 @@ run_round(struct contest *contest, unsigned round)
 			figure_add(&figures[RATE], result.rate);
 			figure_add(&figures[P50], result.p50_us);
 			figure_add(&figures[P99], result.p99_us);
+			for (int part = 0; part < RELAY_PARTS; part++)
+				figure_add(&figures[COST + part],
+					result.cost_ns[part]);
 		}
 	}
 }
@@ -230,6 +237,28 @@ print_table(struct contest *contest)
 		contest->options.rounds, contest->options.seconds);
 }
 
+/* Where the time goes: what one message costs each part. */
+static void
+print_costs(struct contest *contest)
+{
+	printf("\nprocessor time a message that arrived, in ns\n%-30s %-7s "
+	       "%9s %9s %9s\n",
+		"", "", "sender", "middle", "receivers");
+	for (unsigned i = 0; i < CASES; i++)
+		for (int who = MUSTER; who <= RAW; who++) {
+			struct figure *figures = contest->figures[i][who];
+
+			if (figures[COST].count == 0)
+				continue;
+			printf("%-30s %-7s %9.1f %9.1f %9.1f\n", cases[i].title,
+				contestant_names[who],
+				figure_median(&figures[COST + RELAY_SENDER]),
+				figure_median(&figures[COST + RELAY_MIDDLE]),
+				figure_median(
+					&figures[COST + RELAY_RECEIVERS]));
+		}
+}
+
 static json_t *
 figures_json(struct figure figures[FIGURES], bool ping)
 {
@@ -273,6 +302,7 @@ print_json(struct contest *contest)
 static const char usage[] =
 	"usage: relay [--quick] [--rounds N] [--seconds S] [--json]\n"
 	"             [--only CASE] [--musterd FILE] [--no-node]\n"
+	"             [--alone] [--cost]\n"
 	"Relays messages through muster, bare socketpairs and Node's cluster.\n"
 	"  --quick         one short round: does it run at all?\n"
 	"  --rounds N      rounds, of which medians are taken (5)\n"
@@ -280,7 +310,9 @@ static const char usage[] =
 	"  --json          the figures as JSON instead of a table\n"
 	"  --only CASE     the cases whose key begins so\n"
 	"  --musterd FILE  the executable to measure (the one built beside)\n"
-	"  --no-node       without Node's cluster\n";
+	"  --no-node       without Node's cluster\n"
+	"  --cost          and the processor time that each part spends\n"
+	"  --alone         muster only: to look at it with a profiler\n";
 
 static void
 parse(int argc, char **argv, struct options *options)
@@ -292,6 +324,8 @@ parse(int argc, char **argv, struct options *options)
 		{"only", required_argument, NULL, 'o'},
 		{"musterd", required_argument, NULL, 'm'},
 		{"no-node", no_argument, NULL, 'n'},
+		{"alone", no_argument, NULL, 'a'},
+		{"cost", no_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	int option;
 
@@ -311,6 +345,11 @@ parse(int argc, char **argv, struct options *options)
 		} else if (option == 'm') {
 			options->musterd = optarg;
 		} else if (option == 'n') {
+			options->node = false;
+		} else if (option == 'c') {
+			options->cost = true;
+		} else if (option == 'a') {
+			options->alone = true;
 			options->node = false;
 		} else {
 			fputs(usage, option == 'h' ? stdout : stderr);
@@ -346,6 +385,8 @@ main(int argc, char **argv)
 		print_json(&contest);
 	else
 		print_table(&contest);
+	if (contest.options.cost && !contest.options.json)
+		print_costs(&contest);
 	relay_node_free(&contest.node);
 	relay_muster_free(&contest.muster);
 	for (unsigned i = 0; i < CASES; i++)

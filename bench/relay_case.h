@@ -40,11 +40,20 @@ struct relay_case {
 	double over_node; /* target: ratio to Node's cluster; 0: none */
 };
 
+/* Who spends the processor's time. */
+enum relay_part {
+	RELAY_SENDER,
+	RELAY_MIDDLE,	 /* the supervisor's brain */
+	RELAY_RECEIVERS, /* all together */
+	RELAY_PARTS,
+};
+
 /* Rates are messages that arrived at receivers in a second. */
 struct relay_result {
 	double rate;   /* a second; of a ping the round trips */
 	double p50_us; /* of a ping, microseconds */
 	double p99_us;
+	double cost_ns[RELAY_PARTS]; /* processor time a message */
 };
 
 /* How many receivers a case has. */

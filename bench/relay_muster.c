@@ -30,6 +30,7 @@ struct relay_muster {
 	int listener;
 	uint32_t ids[WORKERS]; /* rising; fds in the same order */
 	int fds[WORKERS];
+	pid_t pids[WORKERS];
 };
 
 /* An abstract socket that the kernel names; its name goes to the workers. */
@@ -80,22 +81,27 @@ static void
 accept_worker(struct relay_muster *muster, unsigned count)
 {
 	struct relay_report hello;
+	socklen_t length = sizeof(struct ucred);
+	struct ucred peer;
 	unsigned at = count;
 	int fd;
 
 	wait_for(muster, muster->listener, 0, "not all have started");
 	fd = accept4(muster->listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 ||
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		measure_die("accept");
 	muster->fds[count] = fd;
 	hear(muster, count, 0, RELAY_HELLO, &hello);
 	while (at > 0 && muster->ids[at - 1] > hello.id) {
 		muster->ids[at] = muster->ids[at - 1];
 		muster->fds[at] = muster->fds[at - 1];
+		muster->pids[at] = muster->pids[at - 1];
 		at--;
 	}
 	muster->ids[at] = hello.id;
 	muster->fds[at] = fd;
+	muster->pids[at] = peer.pid;
 }
 
 struct relay_muster *
@@ -182,7 +188,7 @@ give_orders(struct relay_muster *muster, const struct relay_case *kase,
 	tell(muster, 0, &command);
 }
 
-static void
+static pid_t
 pin_supervisor(struct relay_muster *muster, const struct relay_case *kase)
 {
 	int cpu = kase->pinned ? measure_pinned_cpu() : MEASURE_ANY_CPU;
@@ -192,41 +198,68 @@ pin_supervisor(struct relay_muster *muster, const struct relay_case *kase)
 		daemon_fail(&muster->daemon, "there is no brain");
 	measure_pin(muster->daemon.keeper, cpu);
 	measure_pin(brain, cpu);
+	return brain;
+}
+
+/* Adds the processor time of all parts so far, times `sign`. */
+static void
+add_cost(struct relay_muster *muster, pid_t brain, unsigned receivers,
+	double sign, double *costs)
+{
+	costs[RELAY_SENDER] += sign * (double)measure_cpu(muster->pids[0]);
+	costs[RELAY_MIDDLE] += sign * (double)measure_cpu(brain);
+	for (unsigned i = 1; i <= receivers; i++)
+		costs[RELAY_RECEIVERS] +=
+			sign * (double)measure_cpu(muster->pids[i]);
+}
+
+/* What all counters count, and from when to when. */
+static void
+hear_counters(struct relay_muster *muster, const struct relay_case *kase,
+	double seconds, unsigned receivers, struct relay_report *ret_total)
+{
+	bool sender_counts =
+		kase->kind == RELAY_PING || kase->kind == RELAY_SUPERVISOR;
+	struct relay_report report;
+
+	hear(muster, 0, seconds, sender_order(kase), ret_total);
+	if (!sender_counts)
+		*ret_total = (struct relay_report){.first_ns = UINT64_MAX};
+	for (unsigned i = 1; i <= receivers; i++) {
+		hear(muster, i, seconds,
+			kase->kind == RELAY_PING ? RELAY_ECHO : RELAY_COUNT,
+			&report);
+		if (sender_counts)
+			continue;
+		ret_total->count += report.count;
+		if (report.first_ns < ret_total->first_ns)
+			ret_total->first_ns = report.first_ns;
+		if (report.last_ns > ret_total->last_ns)
+			ret_total->last_ns = report.last_ns;
+	}
 }
 
 void
 relay_muster_measure(struct relay_muster *muster, const struct relay_case *kase,
 	double seconds, struct relay_result *ret_result)
 {
-	bool sender_counts =
-		kase->kind == RELAY_PING || kase->kind == RELAY_SUPERVISOR;
-	unsigned receivers = relay_receivers(kase);
-	uint64_t count, first, last;
-	struct relay_report sent, received;
+	unsigned receivers =
+		kase->kind == RELAY_SUPERVISOR ? 0 : relay_receivers(kase);
+	pid_t brain = pin_supervisor(muster, kase);
+	struct relay_result result = {0};
+	struct relay_report total;
 
-	if (kase->kind == RELAY_SUPERVISOR)
-		receivers = 0;
-	pin_supervisor(muster, kase);
+	add_cost(muster, brain, receivers, -1, result.cost_ns);
 	give_orders(muster, kase, seconds, receivers);
-	hear(muster, 0, seconds, sender_order(kase), &sent);
-	count = sender_counts ? sent.count : 0;
-	first = sender_counts ? sent.first_ns : UINT64_MAX;
-	last = sender_counts ? sent.last_ns : 0;
-	for (unsigned i = 1; i <= receivers; i++) {
-		hear(muster, i, seconds,
-			kase->kind == RELAY_PING ? RELAY_ECHO : RELAY_COUNT,
-			&received);
-		if (sender_counts)
-			continue;
-		count += received.count;
-		first = received.first_ns < first ? received.first_ns : first;
-		last = received.last_ns > last ? received.last_ns : last;
-	}
-	*ret_result = (struct relay_result){
-		.rate = last > first
-				? (double)count * 1e9 / (double)(last - first)
-				: 0,
-		.p50_us = sent.p50_us,
-		.p99_us = sent.p99_us,
-	};
+	hear_counters(muster, kase, seconds, receivers, &total);
+	add_cost(muster, brain, receivers, 1, result.cost_ns);
+	if (total.count == 0)
+		daemon_fail(&muster->daemon, "no message arrived");
+	for (int i = 0; i < RELAY_PARTS; i++)
+		result.cost_ns[i] /= (double)total.count;
+	result.rate = (double)total.count * 1e9 /
+		      (double)(total.last_ns - total.first_ns);
+	result.p50_us = total.p50_us;
+	result.p99_us = total.p99_us;
+	*ret_result = result;
 }

@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -263,12 +264,41 @@ add(struct count *total, const struct count *count)
 	total->p99_us = count->p99_us;
 }
 
+static double
+used_ns(const struct rusage *usage)
+{
+	const struct timeval *user = &usage->ru_utime;
+	const struct timeval *system = &usage->ru_stime;
+
+	return (double)(user->tv_sec + system->tv_sec) * 1e9 +
+	       (double)(user->tv_usec + system->tv_usec) * 1e3;
+}
+
+/* The receivers were started first, then the middle, then the sender. */
+static void
+reap(struct run *run, double messages, struct relay_result *ret_result)
+{
+	for (unsigned i = 0; i < run->started; i++) {
+		enum relay_part part = RELAY_RECEIVERS;
+		struct rusage usage;
+
+		if (wait4(run->processes[i], NULL, 0, &usage) < 0)
+			continue;
+		if (i == run->receivers)
+			part = RELAY_MIDDLE;
+		else if (i > run->receivers)
+			part = RELAY_SENDER;
+		ret_result->cost_ns[part] += used_ns(&usage) / messages;
+	}
+}
+
 static void
 collect(struct run *run, struct relay_result *ret_result)
 {
 	bool alone = run->kase->kind == RELAY_PING ||
 		     run->kase->kind == RELAY_SUPERVISOR;
 	unsigned expected = alone ? 1 : run->receivers;
+	double frame = RELAY_HEADER + run->kase->size;
 	struct count total = {0}, count;
 
 	for (unsigned i = 0; i < expected; i++) {
@@ -277,10 +307,8 @@ collect(struct run *run, struct relay_result *ret_result)
 			measure_fail("a process of the raw limit failed");
 		add(&total, &count);
 	}
-	for (unsigned i = 0; i < run->started; i++)
-		waitpid(run->processes[i], NULL, 0);
-	ret_result->rate = (double)total.bytes /
-			   (RELAY_HEADER + run->kase->size) * 1e9 /
+	reap(run, (double)total.bytes / frame, ret_result);
+	ret_result->rate = (double)total.bytes / frame * 1e9 /
 			   (double)(total.last_ns - total.first_ns);
 	ret_result->p50_us = total.p50_us;
 	ret_result->p99_us = total.p99_us;

@@ -167,9 +167,10 @@ main(int argc, char **argv)
 {
 	static const struct option known[] = {{"quick", no_argument, NULL, 'q'},
 		{"samples", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'}, {0}};
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int option, samples = 40;
-	bool json = false;
+	bool help = false, json = false;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'q')
@@ -178,13 +179,15 @@ main(int argc, char **argv)
 			samples = atoi(optarg);
 		else if (option == 'j')
 			json = true;
+		else if (option == 'h')
+			help = true;
 		else
 			samples = 0;
 	}
-	if (samples < 1 || samples > REPORT_ROUNDS_MAX) {
-		fprintf(stderr,
+	if (help || samples < 1 || samples > REPORT_ROUNDS_MAX) {
+		fprintf(help ? stdout : stderr,
 			"usage: restart [--quick] [--samples N] [--json]\n");
-		return 2;
+		return help ? 0 : 2;
 	}
 	run((unsigned)samples, json);
 	return 0;
