@@ -189,15 +189,14 @@ static inline void
 channel_commit(struct channel *channel, const struct frame_header *header)
 {
 	struct channel_block *block = channel->tail;
-	struct frame_header stamped = *header;
 	size_t total = MUSTER_HEADER_SIZE + (size_t)header->size;
+	uint32_t sequence = 0;
 
-	stamped.sequence = 0;
 	if (channel->role == CHANNEL_WORKER) {
-		stamped.sequence = block->last = channel->next;
-		channel->next = frame_next_sequence(channel->next);
+		sequence = block->last = channel->next;
+		channel->next = frame_next_sequence(sequence);
 	}
-	frame_store(block->bytes + block->used, &stamped);
+	frame_store_as(block->bytes + block->used, header, sequence);
 	block->used += total;
 	channel->pending += total;
 }
