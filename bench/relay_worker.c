@@ -101,6 +101,7 @@ stream(struct worker *worker)
 {
 	const struct relay_command *command = &worker->command;
 	unsigned turn = 0, receivers = command->receivers;
+	size_t standing = 0; /* bytes since the last write */
 	/* The clock is not to be part of what a small message costs. */
 	unsigned between = command->size > 16384 ? 1 : 64;
 	bool to_all = command->to == RELAY_TO_ALL;
@@ -113,9 +114,11 @@ stream(struct worker *worker)
 
 			send_text(worker, to, worker->body, command->size);
 			turn = turn + 1 == receivers ? 0 : turn + 1;
-			if (command->flushed ||
-				muster_pending(worker->muster) >= BATCH)
+			standing += RELAY_HEADER + command->size;
+			if (command->flushed || standing >= BATCH) {
 				write_out(worker);
+				standing = 0;
+			}
 		}
 	for (unsigned i = 0; i < receivers; i++)
 		send_text(worker, to_all ? MUSTER_ALL : command->to + i,
