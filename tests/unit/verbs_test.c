@@ -9,10 +9,16 @@ static struct call call;
 static bool
 parse(const char *verb, char **words)
 {
+	/* What `call` borrows has to outlive the caller's block. */
+	static char *kept[9];
+	size_t count = 0;
 	const struct verb *found = verbs_find(verb);
 
 	cr_assert_not_null(found);
-	return verbs_parse(found, words, &call);
+	for (; words[count] != NULL && count < 8; count++)
+		kept[count] = words[count];
+	kept[count] = NULL;
+	return verbs_parse(found, kept, &call);
 }
 
 #define PARSE(verb, ...) parse(verb, (char *[]){__VA_ARGS__})
