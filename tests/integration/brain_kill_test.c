@@ -215,3 +215,31 @@ Test(brain_kill, then_term)
 	run_signal(run, SIGTERM);
 	run_finish(run, 0);
 }
+
+/* Messages go on both ways, over a channel that the SDK has resumed. */
+Test(brain_kill, messages_go_on)
+{
+	struct run *run =
+		RUN("-n", "2", "--name", "any", "--wait-ready", "--", ANY_LOOP);
+	json_t *before = run_wait_status(run, 2, "ready");
+
+	for (int i = 0; i < 3; i++) {
+		char body[32];
+		char line[64];
+		kill_brain(run);
+		snprintf(body, sizeof(body), "{\"round\":%d}", i);
+		snprintf(line, sizeof(line), "says %s", body);
+		cr_expect_eq(COMMAND(run, "send", "1", body), 0);
+		cr_expect_eq(COMMAND(run, "send", "2", body), 0);
+		run_wait_count(run, RUN_OUT, line, 2);
+		json_t *after = run_wait_status(run, 2, "ready");
+		expect_same_pids(before, after);
+		json_decref(after);
+	}
+	/* A successor of worker 2 is greeted by worker 1, and greets it. */
+	size_t greeted = run_count(run, RUN_OUT, "any.0 | worker 2 says");
+	cr_expect_eq(COMMAND(run, "reload", "2"), 0, "%s", run_said(run));
+	run_wait_count(run, RUN_OUT, "any.0 | worker 2 says", greeted + 1);
+	json_decref(before);
+	run_stop(run);
+}
