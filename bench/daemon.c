@@ -41,6 +41,13 @@ daemon_find(const char *relative, char *ret_path)
 	return access(ret_path, X_OK) == 0;
 }
 
+void
+daemon_need(const char *relative, char *ret_path)
+{
+	if (!daemon_find(relative, ret_path))
+		measure_fail("there is no %s: build it first", ret_path);
+}
+
 static _Noreturn void
 exec_musterd(const struct daemon *daemon, const char *musterd, char **argv)
 {

@@ -19,6 +19,9 @@ struct daemon {
  */
 bool daemon_find(const char *relative, char *ret_path);
 
+/* The same for one without which nothing can be measured: ends the program. */
+void daemon_need(const char *relative, char *ret_path);
+
 /*
  * Starts `musterd run ARGUMENTS` (NULL at the end). Its standard output goes to
  * /dev/null, its messages to `log` in its home. It is told to stop when the

@@ -59,9 +59,8 @@ memory_start_muster(struct memory_subject *subject)
 	const char *arguments[] = {
 		"-n", "4", "--wait-ready", "--", worker, NULL};
 
-	if (!daemon_find("../supervisor/musterd", musterd) ||
-		!daemon_find("idle_worker", worker))
-		measure_fail("no %s or no %s: build first", musterd, worker);
+	daemon_need("../supervisor/musterd", musterd);
+	daemon_need("idle_worker", worker);
 	subject->name = "muster";
 	subject->processes = "keeper and brain";
 	daemon_start(&subject->daemon, musterd, arguments);

@@ -197,9 +197,8 @@ run(int kills, bool json)
 	struct load load;
 	uint16_t port = find_port();
 
-	if (!daemon_find("../supervisor/musterd", musterd) ||
-		!daemon_find("../examples/http-hello/http-hello", worker))
-		measure_fail("no %s or no %s: build first", musterd, worker);
+	daemon_need("../supervisor/musterd", musterd);
+	daemon_need("../examples/http-hello/http-hello", worker);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	daemon_start(&daemon, musterd, arguments);
 	start_load(&daemon, &load, port);

@@ -140,9 +140,8 @@ run(unsigned samples, bool json)
 	struct stamp stamp;
 	pid_t loop;
 
-	if (!daemon_find("../supervisor/musterd", musterd) ||
-		!daemon_find("stamp_worker", worker))
-		measure_fail("no %s or no %s: build first", musterd, worker);
+	daemon_need("../supervisor/musterd", musterd);
+	daemon_need("stamp_worker", worker);
 	open_socket(&muster);
 	open_socket(&bare);
 	daemon_start(&daemon, musterd, arguments);
