@@ -43,6 +43,12 @@ sys_open(const char *path, int flags, mode_t mode)
 }
 
 int
+sys_openat(int directory, const char *path, int flags)
+{
+	RETRY(openat(directory, path, flags | O_CLOEXEC));
+}
+
+int
 sys_close(int fd)
 {
 	if (close(fd) < 0 && errno != EINTR)

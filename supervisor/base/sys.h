@@ -27,6 +27,7 @@ struct rlimit;
 struct rusage;
 
 int sys_open(const char *path, int flags, mode_t mode);
+int sys_openat(int directory, const char *path, int flags);
 int sys_close(int fd);
 ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *bytes, size_t size);
