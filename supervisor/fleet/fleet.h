@@ -188,6 +188,13 @@ void slot_read(const struct slot *slot, struct slot_view *ret_view);
 bool fleet_target_has(
 	const struct fleet_target *target, const struct slot *slot);
 
+/*
+ * What the method `workers` answers: {"workers":[{"id","app","instance",
+ * "state"}]}, of all or of one application. New reference, or NULL without
+ * memory.
+ */
+json_t *fleet_list_workers(const struct fleet *fleet, const char *app);
+
 /* What happened, and who wants to know (events.h). */
 struct events *fleet_events(struct fleet *fleet);
 

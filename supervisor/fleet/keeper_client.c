@@ -700,6 +700,35 @@ keeper_client_claim(struct keeper_client *client, const char *name)
 	return fd;
 }
 
+int
+keeper_client_keep(struct keeper_client *client, const char *name, int fd)
+{
+	struct entry *vault;
+	size_t at = client->vault_count;
+	int r = keeper_client_put(client, name, fd, false);
+
+	if (r < 0) {
+		sys_close(fd);
+		return r;
+	}
+	/* What was put has to leave before its descriptor is closed. */
+	(void)keeper_client_flush(client);
+	vault = grow(client->vault, client->vault_count, sizeof(*vault));
+	if (!vault) {
+		sys_close(fd);
+		return -ENOMEM;
+	}
+	client->vault = vault;
+	while (at && strcmp(vault[at - 1].name, name) > 0) {
+		vault[at] = vault[at - 1];
+		at--;
+	}
+	strcpy(vault[at].name, name);
+	vault[at].fd = fd;
+	client->vault_count++;
+	return 0;
+}
+
 const char *
 keeper_client_unclaimed(const struct keeper_client *client, size_t *at)
 {

@@ -69,6 +69,12 @@ uint32_t keeper_client_brains(const struct keeper_client *client);
  * claimed before. */
 int keeper_client_claim(struct keeper_client *client, const char *name);
 
+/*
+ * Puts `fd` (given) into the vault as `name` and lets it be claimed here as if
+ * it had been there from the start. Errors as of keeper_client_put.
+ */
+int keeper_client_keep(struct keeper_client *client, const char *name, int fd);
+
 /* The next name that nobody has claimed, or NULL after the last. `*at` starts
  * with 0. Borrowed. */
 const char *keeper_client_unclaimed(

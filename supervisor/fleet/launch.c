@@ -1,0 +1,493 @@
+/*
+ * Makes what a worker gets: descriptors, environment, description; and, after
+ * the death of a brain, the brain's ends of it anew.
+ *
+ * When to launch is fleet/process's business. Nothing here is decided; it is
+ * the one place that knows which descriptor has which number in a worker:
+ *
+ *	0 /dev/null   1 stdout   2 stderr   3 … the listeners, as configured
+ *	then the channel, then the worker's end of the resume pair
+ */
+#include "fleet/launch.h"
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "exchange/exchange.h"
+#include "fleet/app.h"
+#include "fleet/core.h"
+#include "fleet/description.h"
+#include "fleet/keeper_client.h"
+#include "fleet/process.h"
+#include "fleet/slot.h"
+#include "fleet/version.h"
+#include "mechanism/output.h"
+#include "protocol/protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	FIRST_LISTENER = 3,
+	VARIABLES = 11, /* at most so many of our own, and the NULL */
+};
+
+/* Environment -------------------------------------------------------------- */
+
+struct environment {
+	char **list; /* of config_environment, grown by VARIABLES */
+	size_t count;
+	int error;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+add(struct environment *environment, const char *format, ...)
+{
+	va_list arguments;
+	char *text = NULL;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	if (!text) {
+		environment->error = -ENOMEM;
+		return;
+	}
+	environment->list[environment->count++] = text;
+	environment->list[environment->count] = NULL;
+}
+
+static void
+add_listeners(struct environment *environment, const struct listen_list *listen)
+{
+	char names[4096] = "";
+	size_t used = 0;
+
+	if (!listen->count)
+		return;
+	for (size_t i = 0; i < listen->count && used < sizeof(names); i++)
+		used += (size_t)snprintf(names + used, sizeof(names) - used,
+			"%s%s", i ? ":" : "", listen->entries[i].name);
+	add(environment, "LISTEN_FDS=%zu", listen->count);
+	add(environment, "LISTEN_FDNAMES=%s", names);
+	add(environment, "%s", DESCRIPTION_LISTEN_PID);
+}
+
+static char **
+make_environment(const struct process *process)
+{
+	const struct app_config *config = process->version->config;
+	int channel = FIRST_LISTENER + (int)config->listen.count;
+	struct environment environment = {0};
+	char **grown;
+
+	environment.list =
+		config_environment(config, process->fleet->setup.environment);
+	if (!environment.list)
+		return NULL;
+	while (environment.list[environment.count])
+		environment.count++;
+	grown = realloc(environment.list,
+		(environment.count + VARIABLES + 1) * sizeof(*grown));
+	if (!grown) {
+		config_free_strings(&environment.list);
+		return NULL;
+	}
+	environment.list = grown;
+	add(&environment, MUSTER_ENV_CHANNEL "=%d", channel);
+	add(&environment, MUSTER_ENV_RESUME "=%d", channel + 1);
+	add(&environment, MUSTER_ENV_ID "=%u", process->slot->state.id);
+	add(&environment, MUSTER_ENV_APP "=%s", config->name);
+	add(&environment, MUSTER_ENV_INSTANCE "=%u",
+		process->slot->state.instance);
+	add(&environment, MUSTER_ENV_GENERATION "=%u",
+		process->state.generation);
+	add(&environment, "NODE_APP_INSTANCE=%u",
+		process->slot->state.instance);
+	add_listeners(&environment, &config->listen);
+	if (environment.error)
+		config_free_strings(&environment.list);
+	return environment.list;
+}
+
+/* The description ---------------------------------------------------------- */
+
+static void
+map(struct child_plan *plan, struct child_fd *fds, const char *start,
+	uint64_t number)
+{
+	struct child_fd *fd = &fds[plan->fd_count];
+
+	memset(fd, 0, sizeof(*fd));
+	fd->number = (int32_t)plan->fd_count++;
+	state_name(fd->name, start, number);
+}
+
+static int
+map_descriptors(const struct process *process, struct child_plan *plan,
+	struct child_fd *fds)
+{
+	const struct listen_list *listen = &process->version->config->listen;
+	uint64_t number = process->state.number;
+
+	if (listen->count > CHILD_FDS_MAX - FIRST_LISTENER - 2)
+		return -E2BIG;
+	map(plan, fds, STATE_NULL, 0);
+	strcpy(fds[0].name, STATE_NULL);
+	map(plan, fds, STATE_OUT_WORKER, number);
+	map(plan, fds, STATE_ERR_WORKER, number);
+	for (size_t i = 0; i < listen->count; i++) {
+		const struct app_listener *listener = app_find_listener(
+			process->slot->app, listen->entries[i].address);
+
+		if (!listener)
+			return -ENOTCONN;
+		map(plan, fds, STATE_LISTENER, listener->state.number);
+	}
+	map(plan, fds, STATE_CHANNEL_WORKER, number);
+	map(plan, fds, STATE_RESUME_WORKER, number);
+	plan->fds = fds;
+	return 0;
+}
+
+static void
+set_rights(struct child_plan *plan, const struct app_config *config,
+	struct child_limit *limits, uint32_t *groups)
+{
+	if (config->user != CONFIG_UNSET) {
+		plan->flags |= CHILD_HAS_USER;
+		plan->uid = (uint32_t)config->user;
+		plan->gid = (uint32_t)config->group;
+		for (size_t i = 0; i < config->groups.count; i++)
+			groups[i] = (uint32_t)config->groups.numbers[i];
+		plan->groups = groups;
+		plan->group_count = config->groups.count;
+	}
+	if (config->no_new_privs > 0)
+		plan->flags |= CHILD_NO_NEW_PRIVS;
+	if (config->umask != CONFIG_UNSET) {
+		plan->flags |= CHILD_HAS_UMASK;
+		plan->umask = (uint32_t)config->umask;
+	}
+	if (config->nice != CONFIG_UNSET) {
+		plan->flags |= CHILD_HAS_NICE;
+		plan->nice = (int32_t)config->nice;
+	}
+	for (size_t i = 0; i < config->limits.count; i++) {
+		limits[i].resource = config->limits.entries[i].resource;
+		limits[i].reserved = 0;
+		limits[i].soft = config->limits.entries[i].soft;
+		limits[i].hard = config->limits.entries[i].hard;
+	}
+	plan->limits = limits;
+	plan->limit_count = config->limits.count;
+}
+
+/* Returns the description's descriptor or an error. */
+static int
+describe(const struct process *process)
+{
+	const struct app_config *config = process->version->config;
+	struct child_fd fds[CHILD_FDS_MAX];
+	struct child_limit limits[CHILD_LIMITS_MAX];
+	uint32_t groups[CHILD_GROUPS_MAX];
+	struct child_plan plan = {
+		.program = config->program,
+		.directory = config->cwd,
+		.argv = config->argv,
+	};
+	char **environment;
+	int r;
+
+	if (config->limits.count > CHILD_LIMITS_MAX ||
+		config->groups.count > CHILD_GROUPS_MAX)
+		return -E2BIG;
+	r = map_descriptors(process, &plan, fds);
+	if (r < 0)
+		return r;
+	set_rights(&plan, config, limits, groups);
+	environment = make_environment(process);
+	if (!environment)
+		return -ENOMEM;
+	plan.env = environment;
+	r = description_make(&plan);
+	config_free_strings(&environment);
+	return r;
+}
+
+/* Descriptors -------------------------------------------------------------- */
+
+static int
+put(struct process *process, const char *start, int fd, bool give)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	state_name(name, start, process->state.number);
+	return keeper_client_put(process->fleet->setup.keeper, name, fd, give);
+}
+
+/* Reads an output pipe from now on. Takes `fd` over. */
+static int
+read_pipe(struct process *process, int fd, enum line_stream stream,
+	struct output_pipe **ret_pipe)
+{
+	struct line_origin origin = {
+		.pid = process->state.pid, .stream = stream, .app = "(gone)"};
+
+	if (process->slot) {
+		origin.app = app_name(process->slot->app);
+		origin.instance = process->slot->state.instance;
+	}
+	return output_pipe_new(process->fleet->output, fd, &origin,
+		process_pipe_ended, process, ret_pipe);
+}
+
+static int
+make_pipe(struct process *process, const char *name, const char *worker_name,
+	enum line_stream stream, struct output_pipe **ret_pipe)
+{
+	int fds[2];
+	int r = sys_pipe(fds, 0);
+
+	if (r < 0)
+		return r;
+	r = put(process, name, fds[0], false);
+	if (r < 0) {
+		sys_close(fds[1]);
+		sys_close(fds[0]);
+		return r;
+	}
+	r = put(process, worker_name, fds[1], true);
+	if (r < 0) {
+		sys_close(fds[0]);
+		return r;
+	}
+	/* The record with fds[0] has not left yet: it must stay open, which it
+	 * does for as long as the output reads it. */
+	return read_pipe(process, fds[0], stream, ret_pipe);
+}
+
+static int
+make_pair(int type, int ret_fds[2])
+{
+	int size = MUSTER_SOCKET_BUFFER;
+	int r = sys_socketpair(type, ret_fds);
+
+	for (int i = 0; r >= 0 && i < 2; i++) {
+		/* What is granted is enough; what isn't, costs speed only. */
+		if (type == SOCK_STREAM)
+			(void)sys_setsockopt(ret_fds[i], SOL_SOCKET, SO_SNDBUF,
+				&size, sizeof(size));
+		r = sys_fcntl(ret_fds[i], F_SETFL, O_NONBLOCK);
+		if (r < 0) {
+			sys_close(ret_fds[0]);
+			sys_close(ret_fds[1]);
+		}
+	}
+	return r;
+}
+
+static json_t *
+make_welcome(const struct process *process)
+{
+	const struct app_config *config = process->version->config;
+	json_t *listeners = json_array();
+
+	for (size_t i = 0; i < config->listen.count; i++) {
+		const struct app_listener *listener = app_find_listener(
+			process->slot->app, config->listen.entries[i].address);
+
+		json_array_append_new(listeners,
+			json_pack("{s:i,s:s,s:s}", "fd",
+				FIRST_LISTENER + (int)i, "name",
+				config->listen.entries[i].name, "address",
+				listener ? listener->text : ""));
+	}
+	return json_pack("{s:s,s:i,s:I,s:s,s:I,s:I,s:I,s:o}", "event",
+		"welcome", "protocol", MUSTER_PROTOCOL_VERSION, "id",
+		(json_int_t)process->slot->state.id, "app", config->name,
+		"instance", (json_int_t)process->slot->state.instance,
+		"generation", (json_int_t)process->state.generation,
+		"max_message", (json_int_t)config->max_message, "listeners",
+		listeners);
+}
+
+static int
+make_channel(struct process *process)
+{
+	json_t *welcome;
+	int fds[2];
+	int r = make_pair(SOCK_STREAM, fds);
+
+	if (r < 0)
+		return r;
+	r = put(process, STATE_CHANNEL_WORKER, fds[1], true);
+	if (r < 0) {
+		sys_close(fds[0]);
+		return r;
+	}
+	welcome = make_welcome(process);
+	if (!welcome) {
+		sys_close(fds[0]);
+		return -ENOMEM;
+	}
+	r = peer_new_worker(process->slot->endpoint, process->state.number,
+		process->state.generation, welcome, fds[0], &process_peer_hooks,
+		process, &process->peer);
+	json_decref(welcome);
+	return r;
+}
+
+static int
+make_resume_pair(struct process *process)
+{
+	int fds[2];
+	int r = make_pair(SOCK_SEQPACKET, fds);
+
+	if (r < 0)
+		return r;
+	r = put(process, STATE_RESUME, fds[0], true);
+	if (r < 0) {
+		sys_close(fds[1]);
+		return r;
+	}
+	return put(process, STATE_RESUME_WORKER, fds[1], true);
+}
+
+static void
+drop(struct process *process, const char *start)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	state_name(name, start, process->state.number);
+	keeper_client_drop(process->fleet->setup.keeper, name);
+}
+
+void
+launch_drop_worker_ends(struct process *process)
+{
+	drop(process, STATE_OUT_WORKER);
+	drop(process, STATE_ERR_WORKER);
+	drop(process, STATE_CHANNEL_WORKER);
+	drop(process, STATE_RESUME_WORKER);
+}
+
+void
+launch_drop_resume(struct process *process)
+{
+	drop(process, STATE_RESUME);
+}
+
+int
+launch_process(struct process *process)
+{
+	struct keeper_client *keeper = process->fleet->setup.keeper;
+	int description = describe(process);
+	int r = description;
+
+	if (r < 0)
+		return r;
+	r = make_pipe(process, STATE_OUT, STATE_OUT_WORKER, LINE_STDOUT,
+		&process->out);
+	if (r >= 0)
+		r = make_pipe(process, STATE_ERR, STATE_ERR_WORKER, LINE_STDERR,
+			&process->err);
+	if (r >= 0)
+		r = make_resume_pair(process);
+	if (r >= 0)
+		r = make_channel(process);
+	if (r >= 0) {
+		r = keeper_client_spawn(
+			keeper, process->state.number, description);
+		description = -1;
+	}
+	if (r >= 0)
+		return 0;
+	/* What waits to be sent must leave before its descriptors close. */
+	(void)keeper_client_flush(keeper);
+	if (description >= 0)
+		sys_close(description);
+	launch_drop_worker_ends(process);
+	launch_drop_resume(process);
+	drop(process, STATE_OUT);
+	drop(process, STATE_ERR);
+	output_pipe_free(&process->out);
+	output_pipe_free(&process->err);
+	peer_retire(&process->peer);
+	return r;
+}
+
+/* After the death of a brain ----------------------------------------------- */
+
+static int
+claim(struct process *process, const char *start)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	state_name(name, start, process->state.number);
+	return keeper_client_claim(process->fleet->setup.keeper, name);
+}
+
+/* A new channel, whose other end goes to the worker by its resume socket. */
+static int
+renew_channel(struct process *process)
+{
+	char name[KEEPER_NAME_SIZE];
+	int fds[2];
+	int r;
+
+	if (!exchange_wants_channel(
+		    process->fleet->setup.exchange, process->state.number))
+		return -1;
+	r = make_pair(SOCK_STREAM, fds);
+	if (r < 0) {
+		log_error("%s.%u: no new channel: %s",
+			app_name(process->slot->app),
+			process->slot->state.instance, strerror(-r));
+		return -1;
+	}
+	state_name(name, STATE_RESUME, process->state.number);
+	r = keeper_client_pass(process->fleet->setup.keeper, name, fds[1]);
+	if (r < 0) {
+		sys_close(fds[0]);
+		return -1;
+	}
+	return fds[0];
+}
+
+static void
+take_channel_over(struct process *process)
+{
+	json_t *welcome = make_welcome(process);
+	int fd, r;
+
+	if (!welcome)
+		return;
+	fd = renew_channel(process);
+	r = peer_resume(process->slot->endpoint, process->state.number, welcome,
+		fd, &process_peer_hooks, process, &process->peer);
+	json_decref(welcome);
+	if (r < 0)
+		log_warn("%s.%u (pid %d) goes on without a channel: %s",
+			app_name(process->slot->app),
+			process->slot->state.instance, process->state.pid,
+			strerror(-r));
+}
+
+void
+launch_take_over(struct process *process, bool is_alive)
+{
+	int out = claim(process, STATE_OUT);
+	int err = claim(process, STATE_ERR);
+
+	if (out >= 0)
+		(void)read_pipe(process, out, LINE_STDOUT, &process->out);
+	if (err >= 0)
+		(void)read_pipe(process, err, LINE_STDERR, &process->err);
+	if (is_alive)
+		take_channel_over(process);
+}

@@ -1,0 +1,353 @@
+/*
+ * Writing down what shall run: the first start's plan, and what a changed
+ * configuration file brings.
+ *
+ * All that can be refused is refused before anything is written. What is
+ * written is made by fleet/rebuild, the same way after a first start and after
+ * the death of a brain.
+ */
+#include "fleet/plan.h"
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "fleet/app.h"
+#include "fleet/core.h"
+#include "fleet/keeper_client.h"
+#include "fleet/rebuild.h"
+#include "fleet/slot.h"
+#include "fleet/version.h"
+#include "mechanism/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is to become of one application of a set. */
+struct change {
+	const struct app_config *config;
+	struct app *app; /* NULL: it is new */
+	enum key_change kind;
+	uint32_t number; /* of the sealed configuration */
+};
+
+/* The listeners that have to be opened for a set of changes. */
+struct opening {
+	struct listener_plan *plans;
+	struct change **owners; /* of each plan */
+	int *fds;
+	size_t count;
+	bool is_open;
+};
+
+static int
+add_opening(struct opening *opening, struct change *change,
+	const struct listen_config *listen)
+{
+	size_t room = opening->count + 1;
+	void *plans, *owners, *fds;
+
+	plans = realloc(opening->plans, room * sizeof(*opening->plans));
+	if (plans)
+		opening->plans = plans;
+	owners = realloc(opening->owners, room * sizeof(*opening->owners));
+	if (owners)
+		opening->owners = owners;
+	fds = realloc(opening->fds, room * sizeof(*opening->fds));
+	if (fds)
+		opening->fds = fds;
+	if (!plans || !owners || !fds)
+		return -ENOMEM;
+	opening->plans[opening->count] = (struct listener_plan){
+		.address = listen->address,
+		.host = listen->host,
+		.port = listen->port,
+		.backlog = listen->backlog,
+	};
+	opening->owners[opening->count++] = change;
+	return 0;
+}
+
+static void
+close_opening(struct opening *opening)
+{
+	for (size_t i = 0; i < opening->count && opening->is_open; i++)
+		if (opening->fds[i] >= 0)
+			sys_close(opening->fds[i]);
+	free(opening->plans);
+	free(opening->owners);
+	free(opening->fds);
+}
+
+/* Opens what the changes need and nobody has yet: all or none. */
+static int
+open_listeners(struct change *changes, size_t count, struct opening *opening,
+	char *ret_words)
+{
+	char words[LISTENER_ERROR_SIZE];
+	int r = 0;
+
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		const struct listen_list *listen = &changes[i].config->listen;
+
+		for (size_t k = 0; k < listen->count && r >= 0; k++)
+			if (!changes[i].app ||
+				!app_find_listener(changes[i].app,
+					listen->entries[k].address))
+				r = add_opening(opening, &changes[i],
+					&listen->entries[k]);
+	}
+	if (r >= 0) {
+		r = listener_open(
+			opening->plans, opening->count, opening->fds, words);
+		opening->is_open = r >= 0;
+		if (r < 0)
+			snprintf(ret_words, FLEET_WORDS_SIZE, "%s", words);
+	}
+	return r;
+}
+
+/* Writes the opened listeners of `change` down for application `app`. */
+static int
+keep_listeners(struct fleet *fleet, struct opening *opening,
+	const struct change *change, uint32_t app)
+{
+	for (size_t i = 0; i < opening->count; i++) {
+		struct state_listener state = {.app = app};
+		char name[KEEPER_NAME_SIZE];
+		uint32_t row;
+		int r, fd = opening->fds[i];
+
+		if (opening->owners[i] != change)
+			continue;
+		state.number = core_next_number(fleet);
+		snprintf(state.address, sizeof(state.address), "%s",
+			opening->plans[i].address);
+		opening->fds[i] = -1;
+		state_name(name, STATE_LISTENER, state.number);
+		r = keeper_client_keep(fleet->setup.keeper, name, fd);
+		if (r >= 0)
+			r = ledger_add(
+				fleet->ledger, STATE_LISTENERS, &state, &row);
+		if (r >= 0 && change->app)
+			r = app_load_listener(change->app, row, &state);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Writes a new application with its listeners and slots. */
+static int
+plan_app(struct fleet *fleet, struct opening *opening,
+	const struct change *change, struct state_app *ret_state,
+	uint32_t *ret_row)
+{
+	struct state_slot slot;
+	uint32_t row;
+	int r = app_plan(
+		fleet, change->config, change->number, ret_state, ret_row);
+
+	if (r >= 0)
+		r = keep_listeners(fleet, opening, change, ret_state->number);
+	for (uint32_t i = 0; r >= 0 && i < ret_state->instances; i++)
+		r = slot_plan(fleet, ret_state->number, change->number, i,
+			&slot, &row);
+	return r;
+}
+
+static int
+say(char *ret_words, const char *what, int error)
+{
+	snprintf(ret_words, FLEET_WORDS_SIZE, "%s: %s", what,
+		error == -ENOSPC ? "there is no room for so many"
+				 : strerror(-error));
+	return error;
+}
+
+/* The first start ---------------------------------------------------------- */
+
+static int
+keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
+{
+	json_t *json = json_pack("{s:i,s:s?}", "style", (int)settings->style,
+		"file", settings->file);
+	int fd, r = -ENOMEM;
+
+	if (!json)
+		return r;
+	r = fd = core_seal(STATE_SETTINGS, json);
+	json_decref(json);
+	if (r >= 0)
+		r = keeper_client_keep(fleet->setup.keeper, STATE_SETTINGS, fd);
+	if (r < 0)
+		return r;
+	r = fd = sys_open("/dev/null", O_RDWR, 0);
+	if (r < 0)
+		return r;
+	return keeper_client_put(fleet->setup.keeper, STATE_NULL, fd, true);
+}
+
+int
+fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
+	const struct config_set *set, char *ret_words)
+{
+	struct change *changes = calloc(set->count + 1, sizeof(*changes));
+	struct opening opening = {0};
+	struct state_app state;
+	uint32_t row;
+	int r = -ENOMEM;
+
+	if (!changes)
+		return say(ret_words, "the start", r);
+	for (size_t i = 0; i < set->count; i++)
+		changes[i].config = set->apps[i];
+	r = open_listeners(changes, set->count, &opening, ret_words);
+	if (r < 0)
+		goto out;
+	core_save(fleet);
+	r = keep_settings(fleet, settings);
+	for (size_t i = 0; r >= 0 && i < set->count; i++) {
+		r = version_seal(fleet, changes[i].config, &changes[i].number);
+		if (r >= 0)
+			r = plan_app(
+				fleet, &opening, &changes[i], &state, &row);
+	}
+	if (r < 0) {
+		say(ret_words, "the start could not be written down", r);
+		goto out;
+	}
+	ledger_seal(fleet->ledger);
+out:
+	close_opening(&opening);
+	free(changes);
+	return r;
+}
+
+/* A changed file ----------------------------------------------------------- */
+
+static int
+find_changes(struct fleet *fleet, const struct config_set *set,
+	struct change *ret_changes, size_t *ret_count, char *ret_words)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct change change = {
+			.config = set->apps[i], .kind = KEY_CHANGE_RELOAD};
+
+		change.app = core_find_app(fleet, change.config->name);
+		if (change.app)
+			change.kind = config_compare(
+				change.app->run.next
+					? change.app->run.next->config
+					: change.app->version->config,
+				change.config);
+		if (change.kind == KEY_CHANGE_FIXED) {
+			snprintf(ret_words, FLEET_WORDS_SIZE,
+				"%s: a key is changed that only takes effect "
+				"when the application is deleted and started "
+				"anew",
+				change.config->name);
+			return -EINVAL;
+		}
+		if (change.kind != KEY_CHANGE_NONE)
+			ret_changes[(*ret_count)++] = change;
+	}
+	return 0;
+}
+
+/* Puts a version into force for what runs, without a new process. */
+static void
+take_live(struct app *app, struct version *version)
+{
+	struct version *before = app->version;
+
+	app->version = version_hold(version);
+	app->state.config = version->number;
+	app->state.instances = (uint32_t)version->config->instances;
+	app_save(app);
+	for (size_t i = 0; i < app->slot_count; i++) {
+		struct slot *slot = app->slots[i];
+		struct process *all[] = {
+			slot->main, slot->incoming, slot->outgoing};
+
+		slot_set_version(slot, version);
+		for (size_t k = 0; k < 3; k++)
+			if (all[k])
+				process_set_version(all[k], version);
+	}
+	version_release(&before);
+	(void)app_fit(app);
+}
+
+static int
+carry_out(struct fleet *fleet, struct opening *opening, struct change *change,
+	fleet_done *done, void *data)
+{
+	struct version *version;
+	struct state_app state;
+	struct app *app;
+	uint32_t row;
+	int r = version_seal(fleet, change->config, &change->number);
+
+	if (r < 0)
+		return r;
+	if (!change->app) {
+		r = plan_app(fleet, opening, change, &state, &row);
+		if (r >= 0)
+			r = rebuild_app(fleet, row, &state, &app);
+		for (size_t i = 0; r >= 0 && i < app->slot_count; i++)
+			slot_start(app->slots[i], 0);
+		if (r >= 0)
+			done(NULL, data);
+		return r;
+	}
+	r = keep_listeners(fleet, opening, change, change->app->state.number);
+	if (r >= 0)
+		r = version_load(fleet, change->number, &version);
+	if (r < 0)
+		return r;
+	if (change->kind == KEY_CHANGE_LIVE && !change->app->run.next) {
+		take_live(change->app, version);
+		done(NULL, data);
+	} else {
+		r = reload_run_begin(change->app, version, 0, done, data);
+	}
+	version_release(&version);
+	return r;
+}
+
+int
+plan_apply(struct fleet *fleet, const struct config_set *set,
+	size_t *ret_changed, plan_wait *wait, fleet_done *done, void *data,
+	char *ret_words)
+{
+	struct change *changes = calloc(set->count + 1, sizeof(*changes));
+	struct opening opening = {0};
+	size_t count = 0;
+	int r = changes ? 0 : -ENOMEM;
+
+	if (r >= 0)
+		r = find_changes(fleet, set, changes, &count, ret_words);
+	if (r >= 0)
+		r = open_listeners(changes, count, &opening, ret_words);
+	if (r < 0)
+		goto out;
+	for (size_t i = 0; i < count; i++) {
+		/* Each is waited for on its own; one that can't be carried
+		 * out for want of memory doesn't keep the others back. */
+		int failed;
+
+		wait(data);
+		failed = carry_out(fleet, &opening, &changes[i], done, data);
+		if (failed < 0)
+			done(strerror(-failed), data);
+	}
+	*ret_changed = count;
+out:
+	if (r == -ENOMEM)
+		say(ret_words, "the configuration", r);
+	close_opening(&opening);
+	free(changes);
+	return r;
+}

@@ -1,0 +1,453 @@
+/*
+ * From what is written to what lives: reads the ledger, takes descriptors from
+ * the vault, compares with the keeper's table, and goes on.
+ *
+ * A first start comes here, too, with rows that fleet/plan has just written. So
+ * there is no other way to start, and none that is used only after a crash.
+ *
+ * What can't be read is set aside and said; what is known only to the keeper
+ * and to no row is ended, since nobody would ever stop it.
+ */
+#include "fleet/rebuild.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "exchange/exchange.h"
+#include "fleet/app.h"
+#include "fleet/core.h"
+#include "fleet/keeper_client.h"
+#include "fleet/keeper_events.h"
+#include "fleet/launch.h"
+#include "fleet/process.h"
+#include "fleet/slot.h"
+#include "fleet/version.h"
+#include "mechanism/output.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Calls `load` for each row of a table that can be read. */
+static void
+each_row(struct fleet *fleet, enum state_table table, const char *what,
+	int (*load)(struct fleet *fleet, uint32_t row, const void *record))
+{
+	_Alignas(8) uint8_t record[LEDGER_RECORD_MAX];
+	uint32_t used = ledger_used(fleet->ledger, table);
+
+	for (uint32_t row = 0; row < used; row++) {
+		int r = ledger_read(fleet->ledger, table, row, record);
+
+		if (r == -ENOENT)
+			continue;
+		if (r == 0)
+			r = load(fleet, row, record);
+		if (r < 0)
+			log_error("%s %u of the ledger is set aside: %s", what,
+				row, strerror(-r));
+	}
+}
+
+/* Numbers given out are above all that were ever seen. */
+static void
+raise_number(uint32_t *next, uint32_t seen)
+{
+	if (*next <= seen)
+		*next = seen + 1;
+}
+
+static void
+raise_process(struct fleet *fleet, uint64_t seen)
+{
+	if (fleet->general.next_process <= seen)
+		fleet->general.next_process = seen + 1;
+}
+
+static int
+load_general(struct fleet *fleet, uint32_t row, const void *record)
+{
+	(void)row;
+	memcpy(&fleet->general, record, sizeof(fleet->general));
+	return 0;
+}
+
+static void
+load_settings(struct fleet *fleet)
+{
+	int fd = keeper_client_claim(fleet->setup.keeper, STATE_SETTINGS);
+	json_t *json = fd < 0 ? NULL : core_unseal(fd);
+	const char *file = json_text(json, "file");
+
+	fleet->style = (enum line_style)json_integer_value(
+		json_object_get(json, "style"));
+	if (file)
+		fleet->file = strdup(file);
+	json_decref(json);
+}
+
+/* Applications ------------------------------------------------------------- */
+
+static int
+load_listener(struct fleet *fleet, uint32_t row, const void *record)
+{
+	const struct state_listener *state = record;
+	struct app *app = core_find_app_number(fleet, state->app);
+
+	raise_number(&fleet->general.next_number, state->number);
+	if (!app)
+		return -ESRCH;
+	if (app_find_listener(app, state->address))
+		return 0;
+	return app_load_listener(app, row, state);
+}
+
+static struct version *
+find_version(struct app *app, uint32_t number)
+{
+	if (app->version->number == number)
+		return app->version;
+	if (app->run.next && app->run.next->number == number)
+		return app->run.next;
+	for (size_t i = 0; i < app->slot_count; i++)
+		if (app->slots[i]->version->number == number)
+			return app->slots[i]->version;
+	return NULL;
+}
+
+static int
+load_slot(struct fleet *fleet, uint32_t row, const void *record)
+{
+	const struct state_slot *state = record;
+	struct app *app = core_find_app_number(fleet, state->app);
+	struct version *version;
+	struct slot *slot;
+	int r;
+
+	raise_number(&fleet->general.next_id, state->id);
+	if (!app)
+		return -ESRCH;
+	if (core_find_slot(fleet, state->id))
+		return 0;
+	version = version_hold(find_version(app, state->config));
+	if (!version && version_load(fleet, state->config, &version) < 0)
+		version = version_hold(app->version);
+	r = slot_load(app, version, row, state, &slot);
+	version_release(&version);
+	return r;
+}
+
+int
+rebuild_app(struct fleet *fleet, uint32_t row, const struct state_app *state,
+	struct app **ret_app)
+{
+	struct version *version;
+	int r = version_load(fleet, state->config, &version);
+
+	if (r < 0)
+		return r;
+	r = app_load(fleet, version, row, state, ret_app);
+	version_release(&version);
+	if (r >= 0 && state->is_reloading && state->next_config) {
+		if (state->next_config == state->config)
+			(*ret_app)->run.next =
+				version_hold((*ret_app)->version);
+		else
+			(void)version_load(fleet, state->next_config,
+				&(*ret_app)->run.next);
+	}
+	if (r >= 0 && fleet->is_loaded) {
+		each_row(fleet, STATE_LISTENERS, "listener", load_listener);
+		each_row(fleet, STATE_SLOTS, "slot", load_slot);
+	}
+	return r;
+}
+
+static int
+load_app(struct fleet *fleet, uint32_t row, const void *record)
+{
+	const struct state_app *state = record;
+	struct app *app;
+
+	raise_number(&fleet->general.next_number, state->number);
+	raise_number(&fleet->general.next_number, state->config);
+	raise_number(&fleet->general.next_number, state->next_config);
+	return rebuild_app(fleet, row, state, &app);
+}
+
+/* Processes ---------------------------------------------------------------- */
+
+static int
+compare_processes(const void *a, const void *b)
+{
+	const struct keeper_process *one = a, *other = b;
+
+	return one->process < other->process   ? -1
+	       : one->process > other->process ? 1
+					       : 0;
+}
+
+static struct keeper_process *
+find_entry(struct fleet *fleet, uint64_t number)
+{
+	struct keeper_process wanted = {.process = number};
+	size_t count;
+	struct keeper_process *all =
+		keeper_client_processes(fleet->setup.keeper, &count);
+
+	if (!count)
+		return NULL;
+	return bsearch(&wanted, all, count, sizeof(wanted), compare_processes);
+}
+
+/* Puts a process where its role says. False: the place is taken. */
+static bool
+take_place(struct slot *slot, struct process *process)
+{
+	struct process **place = process->state.role == STATE_MAIN ? &slot->main
+				 : process->state.role == STATE_INCOMING
+					 ? &slot->incoming
+					 : &slot->outgoing;
+
+	if (*place)
+		return false;
+	*place = process;
+	return true;
+}
+
+static int
+load_lingering(
+	struct fleet *fleet, uint32_t row, const struct state_process *state)
+{
+	struct process *process = process_load_lingering(fleet, row, state);
+
+	if (!process)
+		return -ENOMEM;
+	launch_take_over(process, false);
+	process_settle_lingering(process);
+	return 0;
+}
+
+/* It was planned, and may have failed before anybody could hear of it: it is
+ * planned anew, with a number that the keeper has never seen. */
+static void
+plan_anew(struct process *process)
+{
+	struct fleet *fleet = process->fleet;
+
+	core_remove_process(process);
+	process->state.number = fleet->general.next_process++;
+	core_save(fleet);
+	process->state.state = FSM_WAITING;
+	process->state.deadline_ns = 0;
+	process->state.pid = 0;
+	ledger_write(
+		fleet->ledger, STATE_PROCESSES, process->row, &process->state);
+	core_add_process(process);
+}
+
+static void
+take_entry(struct process *process, struct keeper_process *entry)
+{
+	process->pidfd = entry->pidfd;
+	entry->pidfd = -1;
+	process->state.pid = entry->row.pid;
+	if (entry->row.state == KEEPER_STARTING) {
+		process->has_spawned = true;
+		process->fleet->spawning++;
+	}
+	launch_take_over(process, entry->row.state != KEEPER_ENDED);
+}
+
+static int
+load_process(struct fleet *fleet, uint32_t row, const void *record)
+{
+	const struct state_process *state = record;
+	struct keeper_process *entry = find_entry(fleet, state->number);
+	struct slot *slot = core_find_slot(fleet, state->slot);
+	struct version *version;
+	struct process *process;
+
+	if (state->state == FSM_GONE)
+		return load_lingering(fleet, row, state);
+	if (!slot)
+		return -ESRCH;
+	version = version_hold(find_version(slot->app, state->config));
+	if (!version && version_load(fleet, state->config, &version) < 0)
+		version = version_hold(slot->version);
+	process = process_load(slot, version, row, state);
+	version_release(&version);
+	if (!process)
+		return -ENOMEM;
+	if (!take_place(slot, process)) {
+		process_free(&process);
+		return -EEXIST;
+	}
+	if (entry)
+		take_entry(process, entry);
+	else if (state->state == FSM_SPAWNING)
+		plan_anew(process);
+	return 0;
+}
+
+/* Numbers first: what is planned anew on the way must not meet a later row. */
+static int
+see_process(struct fleet *fleet, uint32_t row, const void *record)
+{
+	const struct state_process *state = record;
+
+	(void)row;
+	raise_process(fleet, state->number);
+	return 0;
+}
+
+static void
+see_entries(struct fleet *fleet)
+{
+	size_t count;
+	struct keeper_process *all =
+		keeper_client_processes(fleet->setup.keeper, &count);
+
+	if (count)
+		qsort(all, count, sizeof(*all), compare_processes);
+	for (size_t i = 0; i < count; i++)
+		raise_process(fleet, all[i].process);
+}
+
+/* Going on ----------------------------------------------------------------- */
+
+/* What the keeper saw while no brain listened. */
+static void
+catch_up(struct fleet *fleet)
+{
+	size_t count;
+	struct keeper_process *all =
+		keeper_client_processes(fleet->setup.keeper, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct process *process =
+			core_find_process(fleet, all[i].process);
+		bool has_ended = all[i].row.state == KEEPER_ENDED;
+
+		if (process && all[i].row.state != KEEPER_STARTING &&
+			process->state.state == FSM_SPAWNING)
+			process_execed(process);
+		/* That step may have ended it, if only in a plan. */
+		process = core_find_process(fleet, all[i].process);
+		if (process && has_ended)
+			process_exited(process, &all[i].row);
+		else if (!process && has_ended)
+			keeper_client_ack_exit(
+				fleet->setup.keeper, all[i].process);
+		else if (!process) {
+			log_warn("pid %d belongs to nothing that is known: it "
+				 "is killed",
+				all[i].row.pid);
+			keeper_client_signal(fleet->setup.keeper,
+				all[i].process, SIGKILL, true);
+		}
+	}
+}
+
+/* A process that runs on, and one whose end nobody will tell any more. */
+static void
+go_on_with(struct process *process)
+{
+	if (!process)
+		return;
+	if (process->state.role == STATE_OUTGOING &&
+		process->state.want == FSM_WANT_UP)
+		process_stop(process, FSM_WANT_REPLACED, STOP_RELOAD);
+	else if (process->state.state != FSM_WAITING && process->pidfd < 0 &&
+		 !find_entry(process->fleet, process->state.number))
+		process_step(process, FSM_ON_EXITED);
+	else
+		process_go_on(process);
+}
+
+static void
+go_on(struct fleet *fleet)
+{
+	/* No step frees a slot: that is done at the end of a turn. */
+	for (struct slot *slot = fleet->slots; slot; slot = slot->next) {
+		slot_refresh(slot);
+		go_on_with(slot->outgoing);
+		go_on_with(slot->incoming);
+		go_on_with(slot->main);
+	}
+	for (struct app *app = fleet->apps; app; app = app->next) {
+		if (app->run.next && !fleet->general.is_stopping)
+			reload_run_go_on(app, app->run.next);
+		else if (app->run.next)
+			version_release(&app->run.next);
+		if (!fleet->general.is_stopping)
+			(void)app_fit(app);
+	}
+	for (struct slot *slot = fleet->slots; slot; slot = slot->next) {
+		/* Its reload ended, or died with its application's row. */
+		if (slot->incoming && !slot->app->run.next)
+			process_stop(
+				slot->incoming, FSM_WANT_DOWN, STOP_RELOAD);
+		slot_start(slot, 0);
+		slot_refresh(slot);
+	}
+	if (fleet->general.is_stopping)
+		fleet_stop(fleet, fleet->general.is_at_once);
+}
+
+/* What an earlier brain put into the vault and then had no use for. */
+static void
+drop_leftovers(struct fleet *fleet)
+{
+	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
+		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
+		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME};
+	const char *name;
+	size_t at = 0;
+
+	while ((name = keeper_client_unclaimed(fleet->setup.keeper, &at))) {
+		for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+			size_t size = strlen(starts[i]);
+
+			if (strncmp(name, starts[i], size))
+				continue;
+			if (!strcmp(starts[i], STATE_RESUME) &&
+				core_find_process(
+					fleet, strtoull(name + size, NULL, 10)))
+				continue;
+			keeper_client_drop(fleet->setup.keeper, name);
+		}
+	}
+}
+
+int
+fleet_rebuild(struct fleet *fleet)
+{
+	int r;
+
+	load_settings(fleet);
+	r = output_new(
+		fleet->setup.loop, STDOUT_FILENO, fleet->style, &fleet->output);
+	if (r < 0)
+		return r;
+	each_row(fleet, STATE_GENERAL, "the first record", load_general);
+	see_entries(fleet);
+	each_row(fleet, STATE_PROCESSES, "process", see_process);
+	each_row(fleet, STATE_APPS, "application", load_app);
+	each_row(fleet, STATE_LISTENERS, "listener", load_listener);
+	each_row(fleet, STATE_SLOTS, "slot", load_slot);
+	each_row(fleet, STATE_PROCESSES, "process", load_process);
+	core_save(fleet);
+	exchange_settle(fleet->setup.exchange);
+	fleet->is_loaded = true;
+	core_watch(fleet);
+	keeper_events_listen(fleet);
+	catch_up(fleet);
+	go_on(fleet);
+	drop_leftovers(fleet);
+	keeper_client_settle(fleet->setup.keeper);
+	core_check(fleet);
+	return 0;
+}

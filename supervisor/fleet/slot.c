@@ -1,0 +1,689 @@
+/*
+ * A slot: who fills it, who receives its messages, and what follows on an end.
+ *
+ * When processes are started and stopped for a reload, fleet/reload_run says;
+ * how a process goes through its life, fleet/process. The verdict on an end is
+ * policy/restart's.
+ *
+ * Order on an end: the outcome is written into the slot's row together with
+ * the number of the process, then the process's row is erased, then the keeper
+ * is told. A brain that finds the process again knows that it was counted.
+ */
+#include "fleet/slot.h"
+
+#include "base/log.h"
+#include "exchange/exchange.h"
+#include "fleet/app.h"
+#include "fleet/core.h"
+#include "fleet/events.h"
+#include "fleet/keeper_client.h"
+#include "fleet/version.h"
+#include "mechanism/output.h"
+#include "policy/restart.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PLAN_RETRY_MS = 1000, /* memory or ledger were full */
+	ENDING_SIZE = 256,    /* of words about an end */
+};
+
+/* The object --------------------------------------------------------------- */
+
+int
+slot_load(struct app *app, struct version *version, uint32_t row,
+	const struct state_slot *state, struct slot **ret_slot)
+{
+	struct slot *slot = calloc(1, sizeof(*slot)), **at;
+	int r;
+
+	if (!slot)
+		return -ENOMEM;
+	slot->app = app;
+	slot->row = row;
+	slot->state = *state;
+	slot->endpoint = endpoint_new(app->group, state->id, state->instance);
+	if (!slot->endpoint) {
+		free(slot);
+		return -ENOMEM;
+	}
+	slot->version = version_hold(version);
+	r = app_add_slot(app, slot);
+	if (r < 0) {
+		endpoint_free(&slot->endpoint);
+		version_release(&slot->version);
+		free(slot);
+		return r;
+	}
+	at = &app->fleet->slots;
+	while (*at && (*at)->state.id < state->id)
+		at = &(*at)->next;
+	slot->next = *at;
+	*at = slot;
+	*ret_slot = slot;
+	return 0;
+}
+
+int
+slot_plan(struct fleet *fleet, uint32_t app, uint32_t config, uint32_t instance,
+	struct state_slot *ret_state, uint32_t *ret_row)
+{
+	struct state_slot state = {
+		.id = fleet->general.next_id,
+		.app = app,
+		.config = config,
+		.instance = instance,
+	};
+	int r;
+
+	fleet->general.next_id++;
+	core_save(fleet);
+	r = ledger_add(fleet->ledger, STATE_SLOTS, &state, ret_row);
+	if (r >= 0)
+		*ret_state = state;
+	return r;
+}
+
+int
+slot_new(struct app *app, uint32_t instance, struct slot **ret_slot)
+{
+	struct state_slot state;
+	uint32_t row;
+	int r = slot_plan(app->fleet, app->state.number, app->version->number,
+		instance, &state, &row);
+
+	if (r < 0)
+		return r;
+	r = slot_load(app, app->version, row, &state, ret_slot);
+	if (r < 0)
+		ledger_erase(app->fleet->ledger, STATE_SLOTS, row);
+	return r;
+}
+
+void
+slot_free(struct slot **slot)
+{
+	struct slot *at = *slot, **link;
+
+	if (!at)
+		return;
+	*slot = NULL;
+	for (link = &at->app->fleet->slots; *link; link = &(*link)->next) {
+		if (*link == at) {
+			*link = at->next;
+			break;
+		}
+	}
+	process_free(&at->main);
+	process_free(&at->incoming);
+	process_free(&at->outgoing);
+	endpoint_free(&at->endpoint);
+	version_release(&at->version);
+	free(at);
+}
+
+void
+slot_save(struct slot *slot)
+{
+	ledger_write(
+		slot->app->fleet->ledger, STATE_SLOTS, slot->row, &slot->state);
+}
+
+void
+slot_set_version(struct slot *slot, struct version *version)
+{
+	if (slot->version == version)
+		return;
+	version_release(&slot->version);
+	slot->version = version_hold(version);
+	slot->state.config = version->number;
+	slot_save(slot);
+}
+
+static void
+set_role(struct process *process, enum state_role role)
+{
+	process->state.role = (uint8_t)role;
+	ledger_write(process->fleet->ledger, STATE_PROCESSES, process->row,
+		&process->state);
+}
+
+bool
+slot_is_wanted(const struct slot *slot)
+{
+	return slot->state.rest == STATE_RUNS &&
+	       !slot->app->fleet->general.is_stopping;
+}
+
+/* Who is served ------------------------------------------------------------ */
+
+/* Who gets the slot's messages: the newest that is ready, else who is there. */
+static struct peer *
+find_receiver(const struct slot *slot)
+{
+	if (process_is_ready(slot->incoming))
+		return slot->incoming->peer;
+	if (slot->main && slot->main->peer)
+		return slot->main->peer;
+	return slot->outgoing ? slot->outgoing->peer : NULL;
+}
+
+/* Whether nobody is there and nobody comes soon. */
+static bool
+is_dormant(const struct slot *slot)
+{
+	const struct process *next = slot->main;
+
+	if (slot->incoming || slot->outgoing)
+		return false;
+	if (!next)
+		return !slot_is_wanted(slot);
+	if (next->state.state != FSM_WAITING || !next->state.deadline_ns)
+		return false;
+	return clock_ms_between(
+		       clock_now(), (struct instant){next->state.deadline_ns}) >
+	       slot->version->config->stall_timeout;
+}
+
+void
+slot_refresh(struct slot *slot)
+{
+	struct peer *receiver = find_receiver(slot);
+	bool is_ready = process_is_ready(slot->main) ||
+			process_is_ready(slot->incoming) ||
+			process_is_ready(slot->outgoing);
+	bool dormant = is_dormant(slot);
+
+	if (slot->receiver != receiver) {
+		slot->receiver = receiver;
+		endpoint_set_peer(slot->endpoint, receiver);
+	}
+	if (slot->was_ready != is_ready) {
+		slot->was_ready = is_ready;
+		endpoint_set_ready(slot->endpoint, is_ready);
+	}
+	if (slot->was_dormant != dormant) {
+		slot->was_dormant = dormant;
+		endpoint_set_dormant(slot->endpoint, dormant);
+	}
+	app_refresh(slot->app);
+}
+
+const char *
+slot_status(const struct slot *slot)
+{
+	const struct process *process = slot->main;
+
+	if (slot->incoming || (slot->outgoing && process))
+		return "reloading";
+	if (!process)
+		process = slot->outgoing;
+	if (!process)
+		return slot->state.rest == STATE_ERRORED ? "errored"
+							 : "stopped";
+	switch ((enum fsm_state)process->state.state) {
+	case FSM_WAITING:
+		return process->state.deadline_ns ? "backoff" : "starting";
+	case FSM_READY:
+		return "ready";
+	case FSM_ASKED:
+	case FSM_STOPPING:
+	case FSM_KILLING:
+		return "stopping";
+	default:
+		return "starting";
+	}
+}
+
+/* Starting and stopping ---------------------------------------------------- */
+
+static void
+plan_main(struct slot *slot, int64_t delay_ms)
+{
+	int r = process_plan(
+		slot, STATE_MAIN, slot->version, delay_ms, &slot->main);
+
+	if (r < 0) {
+		log_error("%s.%u can't be started: %s", app_name(slot->app),
+			slot->state.instance, strerror(-r));
+		slot->state.rest = STATE_ERRORED;
+		slot_save(slot);
+		slot_refresh(slot);
+		return;
+	}
+	slot_refresh(slot);
+	process_start(slot->main);
+}
+
+void
+slot_start(struct slot *slot, int64_t delay_ms)
+{
+	if (slot_is_wanted(slot) && !slot->main && !slot->incoming)
+		plan_main(slot, delay_ms);
+}
+
+static void
+stop_process(struct process *process, enum stop_reason reason, bool at_once)
+{
+	if (process && at_once)
+		process_kill(process);
+	else if (process)
+		process_stop(process, FSM_WANT_DOWN, reason);
+}
+
+void
+slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,
+	bool at_once)
+{
+	struct process *processes[] = {
+		slot->main, slot->incoming, slot->outgoing};
+
+	if (slot->state.rest != rest) {
+		slot->state.rest = rest;
+		slot_save(slot);
+	}
+	slot->start_waits = false;
+	for (size_t i = 0; i < 3; i++)
+		stop_process(processes[i], reason, at_once);
+	slot_refresh(slot);
+	core_check(slot->app->fleet);
+}
+
+/* Reloading ---------------------------------------------------------------- */
+
+/* The incoming process is all that the slot has: it is the main one now. */
+static void
+promote(struct slot *slot)
+{
+	slot->main = slot->incoming;
+	slot->incoming = NULL;
+	set_role(slot->main, STATE_MAIN);
+	slot_set_version(slot, slot->main->version);
+}
+
+/* The brain before this one had got that far, or a crash did the same. */
+static bool
+is_done(const struct slot *slot, const struct version *version)
+{
+	return !slot->incoming && process_is_ready(slot->main) &&
+	       slot->main->version == version &&
+	       slot->main->state.number >= slot->app->state.reload_start;
+}
+
+/* The brain before this one had started the incoming process already. */
+static bool
+adopt(struct slot *slot, const struct version *version)
+{
+	struct process *process = slot->incoming;
+
+	if (!process || process->is_reload || process->version != version ||
+		process->state.want != FSM_WANT_UP)
+		return false;
+	process->is_reload = true;
+	if (!slot->main)
+		reload_run_event(slot, RELOAD_OLD_GONE);
+	if (process_is_ready(process))
+		reload_run_event(slot, RELOAD_INCOMING_READY);
+	return true;
+}
+
+void
+slot_start_incoming(struct slot *slot, bool back)
+{
+	struct app *app = slot->app;
+	struct version *version = back ? app->version : app->run.next;
+	int r;
+
+	if (slot->state.rest == STATE_STOPPED ||
+		slot->state.rest == STATE_REMOVED || !version) {
+		reload_run_event(slot, RELOAD_SLOT_SKIPPED);
+		return;
+	}
+	if (!back && is_done(slot, version)) {
+		reload_run_event(slot, RELOAD_SLOT_SKIPPED);
+		return;
+	}
+	if (adopt(slot, version))
+		return;
+	if (slot->main)
+		slot->main->is_reload = false;
+	if (slot->incoming || slot->outgoing) {
+		/* Never three in one slot: as soon as that one is gone. */
+		slot->start_waits = true;
+		slot->start_waits_back = back;
+		return;
+	}
+	if (slot->state.rest == STATE_ERRORED) {
+		slot->state.rest = STATE_RUNS;
+		slot->state.unstable = 0;
+		slot_save(slot);
+	}
+	r = process_plan(slot, STATE_INCOMING, version, 0, &slot->incoming);
+	if (r < 0) {
+		log_error("%s.%u: no new process: %s", app_name(app),
+			slot->state.instance, strerror(-r));
+		reload_run_event(slot, RELOAD_INCOMING_FAILED);
+		reload_run_event(slot, RELOAD_INCOMING_GONE);
+		return;
+	}
+	slot->incoming->is_reload = true;
+	slot_refresh(slot);
+	/* A back-off ends with the start of the new one. */
+	if (slot->main && slot->main->state.state == FSM_WAITING)
+		process_stop(slot->main, FSM_WANT_DOWN, STOP_RELOAD);
+	else if (!slot->main)
+		reload_run_event(slot, RELOAD_OLD_GONE);
+	if (slot->incoming)
+		process_start(slot->incoming);
+}
+
+void
+slot_retire(struct slot *slot)
+{
+	struct process *old = slot->main;
+
+	if (!slot->incoming)
+		return;
+	if (old) {
+		set_role(old, STATE_OUTGOING);
+		slot->outgoing = old;
+	}
+	promote(slot);
+	slot_refresh(slot);
+	if (old)
+		process_stop(old, FSM_WANT_REPLACED, STOP_RELOAD);
+	else
+		reload_run_event(slot, RELOAD_OLD_GONE);
+}
+
+void
+slot_roll_back(struct slot *slot)
+{
+	struct process *process = slot->incoming;
+
+	/* One that had no predecessor became the main one when it was ready. */
+	if (!process && slot->main && slot->main->is_reload) {
+		process = slot->main;
+		slot_set_version(slot, slot->app->version);
+	}
+	slot->start_waits = false;
+	if (process)
+		process_stop(process, FSM_WANT_DOWN, STOP_RELOAD);
+	else
+		reload_run_event(slot, RELOAD_INCOMING_GONE);
+}
+
+/* What processes tell ------------------------------------------------------ */
+
+static struct events_subject
+subject_of(const struct process *process)
+{
+	return (struct events_subject){app_name(process->slot->app),
+		process->slot->state.id, process->state.pid};
+}
+
+void
+slot_process_ready(struct process *process)
+{
+	struct slot *slot = process->slot;
+	struct events_subject subject = subject_of(process);
+	bool is_incoming = process == slot->incoming;
+
+	events_raise(slot->app->fleet->events, "ready", &subject,
+		json_pack("{s:I}", "generation",
+			(json_int_t)process->state.generation));
+	if (is_incoming && !slot->main)
+		promote(slot);
+	slot_refresh(slot);
+	if (is_incoming)
+		reload_run_event(slot, RELOAD_INCOMING_READY);
+}
+
+/* How it ended, in words: "exited with code 3", "was killed by SIGKILL". */
+static void
+describe_end(const struct process *process, char *ret_words)
+{
+	const struct keeper_row *row = &process->exit;
+
+	if (process->failed_stage)
+		snprintf(ret_words, ENDING_SIZE, "could not be started: %s: %s",
+			process_stage_name(process->failed_stage),
+			strerror(process->failed_error));
+	else if (!process->has_exit)
+		snprintf(ret_words, ENDING_SIZE, "has ended, nobody saw how");
+	else if (row->code == CLD_EXITED)
+		snprintf(ret_words, ENDING_SIZE, "exited with code %d",
+			row->status);
+	else
+		snprintf(ret_words, ENDING_SIZE, "was killed by SIG%s%s",
+			sigabbrev_np(row->status) ? sigabbrev_np(row->status)
+						  : "?",
+			row->dumped ? " (core dumped)" : "");
+}
+
+void
+slot_process_failed_start(struct process *process)
+{
+	struct slot *slot = process->slot;
+	char words[ENDING_SIZE];
+
+	if (process != slot->incoming)
+		return;
+	if (process->has_exit || process->failed_stage)
+		describe_end(process, words);
+	else if (process->fault)
+		snprintf(words, sizeof(words), "%s", process->fault);
+	else if (process->state.reason == STOP_NONE)
+		snprintf(words, sizeof(words), "was not ready within %jd ms",
+			(intmax_t)process->version->config->listen_timeout);
+	else
+		snprintf(words, sizeof(words), "stopped before it was ready");
+	reload_run_reason(process, words);
+	reload_run_event(slot, RELOAD_INCOMING_FAILED);
+}
+
+static void
+note_exit(struct slot *slot, const struct process *process)
+{
+	slot->state.exit_process = process->state.number;
+	if (!process->has_exit)
+		return;
+	slot->state.has_exit = true;
+	slot->state.exit_by_signal = process->exit.code != CLD_EXITED;
+	slot->state.exit_status = process->exit.status;
+	slot->state.exit_wall_ms = clock_wall_ms();
+}
+
+/* An end that was asked for is news for few, any other for all. */
+static void
+tell_end(const struct process *process)
+{
+	struct events_subject subject = subject_of(process);
+	struct fleet *fleet = process->fleet;
+	int64_t uptime = process_uptime_ms(process);
+	char words[ENDING_SIZE];
+	json_t *more;
+
+	describe_end(process, words);
+	if (process->state.want == FSM_WANT_UP)
+		log_warn("%s.%u (pid %d) %s after %jd ms",
+			app_name(process->slot->app),
+			process->slot->state.instance, process->state.pid,
+			words, (intmax_t)(uptime < 0 ? 0 : uptime));
+	else
+		log_debug("%s.%u (pid %d) %s", app_name(process->slot->app),
+			process->slot->state.instance, process->state.pid,
+			words);
+	if (!process->has_exit) {
+		events_raise(fleet->events, "failed", &subject,
+			json_pack("{s:s}", "reason", words));
+		return;
+	}
+	more = json_pack("{s:s,s:i,s:I,s:I}", "how", words,
+		process->exit.code == CLD_EXITED ? "code" : "signal",
+		process->exit.status, "uptime_ms",
+		(json_int_t)(uptime < 0 ? 0 : uptime), "memory_kib",
+		(json_int_t)process->exit.memory_kib);
+	if (more && process->state.want != FSM_WANT_UP)
+		json_object_set_new(more, "reason",
+			json_string(
+				process_reason_name(process->state.reason)));
+	events_raise(fleet->events, "exited", &subject, more);
+}
+
+static struct restart_verdict
+decide(struct slot *slot, const struct process *process)
+{
+	const struct app_config *config = slot->version->config;
+	bool replaced = process->state.reason == STOP_RESTART;
+	struct restart_rules rules = {
+		.autorestart = config->autorestart || replaced,
+		.restart_delay = config->restart_delay,
+		.exp_backoff_restart_delay = config->exp_backoff_restart_delay,
+		.max_restarts = config->max_restarts == CONFIG_UNSET
+					? -1
+					: config->max_restarts,
+		.min_uptime = config->min_uptime,
+		.stop_exit_codes = config->stop_exit_codes.numbers,
+		.stop_exit_code_count =
+			replaced ? 0 : config->stop_exit_codes.count,
+	};
+	struct restart_exit end = {
+		.uptime_ms = process_uptime_ms(process),
+		.was_ready = !process->state.failed_start,
+		.by_signal = process->exit.code != CLD_EXITED,
+		.status = process->exit.status,
+	};
+	struct restart_history history = {slot->state.unstable};
+
+	return restart_decide(
+		&rules, history, &end, core_random(slot->app->fleet));
+}
+
+/* The main process is gone, and nobody is there to take its place. */
+static int64_t
+follow_up(struct slot *slot, const struct process *process)
+{
+	struct restart_verdict verdict;
+	struct events_subject subject = subject_of(process);
+
+	if (!slot_is_wanted(slot))
+		return -1;
+	/* A reload took it back, or cut its back-off short. */
+	if (process->state.reason == STOP_RELOAD)
+		return 0;
+	verdict = decide(slot, process);
+	slot->state.unstable = verdict.history.unstable;
+	if (verdict.kind == RESTART_AGAIN) {
+		slot->state.restarts++;
+		events_raise(slot->app->fleet->events, "restarted", &subject,
+			json_pack("{s:I,s:I}", "delay_ms",
+				(json_int_t)verdict.delay_ms, "restarts",
+				(json_int_t)slot->state.restarts));
+		return verdict.delay_ms;
+	}
+	slot->state.rest =
+		verdict.kind == RESTART_ERRORED ? STATE_ERRORED : STATE_STOPPED;
+	if (verdict.kind == RESTART_ERRORED) {
+		log_error("%s.%u gave up after %u unstable starts in a row; "
+			  "mend the program, then reload it",
+			app_name(slot->app), slot->state.instance,
+			slot->state.unstable);
+		events_raise(slot->app->fleet->events, "gave_up", &subject,
+			json_pack("{s:I}", "unstable_restarts",
+				(json_int_t)slot->state.unstable));
+	}
+	return -1;
+}
+
+/*
+ * The application's very first program can't be executed: that is an error of
+ * who started it, not a crash. Its slots are all alike, so one line is enough.
+ */
+static bool
+fails_start(struct slot *slot, const struct process *process)
+{
+	char words[FLEET_WORDS_SIZE];
+
+	if (!process->failed_stage || slot->app->state.was_started ||
+		!slot->app->state.is_first)
+		return false;
+	snprintf(words, sizeof(words), "%s: %s can't be started: %s: %s",
+		app_name(slot->app), process->version->config->program,
+		process_stage_name(process->failed_stage),
+		strerror(process->failed_error));
+	core_fail_start(slot->app->fleet, words);
+	return true;
+}
+
+static void
+leave_role(struct slot *slot, const struct process *process)
+{
+	if (slot->main == process)
+		slot->main = NULL;
+	else if (slot->incoming == process)
+		slot->incoming = NULL;
+	else if (slot->outgoing == process)
+		slot->outgoing = NULL;
+}
+
+/* Notes an end. Returns when the slot's next process starts, or -1. */
+static int64_t
+take_end(struct slot *slot, const struct process *process, bool was_main)
+{
+	char words[ENDING_SIZE];
+
+	/* One that was planned only has no end to tell. */
+	if (!process->has_exit && !process->failed_stage && !process->state.pid)
+		return 0;
+	if (fails_start(slot, process))
+		return -1;
+	tell_end(process);
+	if (process->is_reload && process->state.want == FSM_WANT_UP) {
+		describe_end(process, words);
+		reload_run_reason(process, words);
+	}
+	/* Counted by a brain that died before it could forget it. */
+	if (slot->state.exit_process == process->state.number)
+		return 0;
+	note_exit(slot, process);
+	return was_main && !slot->incoming ? follow_up(slot, process) : 0;
+}
+
+void
+slot_process_gone(struct process *process)
+{
+	struct slot *slot = process->slot;
+	struct fleet *fleet = slot->app->fleet;
+	uint64_t number = process->state.number;
+	bool was_main = process == slot->main;
+	bool was_reload = process->is_reload;
+	bool had_exit = process->has_exit;
+	int64_t delay_ms;
+
+	leave_role(slot, process);
+	delay_ms = take_end(slot, process, was_main);
+	slot_save(slot);
+	process_forget(&process);
+	if (had_exit)
+		keeper_client_ack_exit(fleet->setup.keeper, number);
+	if (was_main && process_is_ready(slot->incoming))
+		promote(slot);
+	slot_refresh(slot);
+	reload_run_event(
+		slot, was_reload ? RELOAD_INCOMING_GONE : RELOAD_OLD_GONE);
+	if (slot->start_waits && !slot->incoming && !slot->outgoing) {
+		slot->start_waits = false;
+		slot_start_incoming(slot, slot->start_waits_back);
+	}
+	if (delay_ms >= 0)
+		slot_start(slot, delay_ms);
+	slot_refresh(slot);
+	if (slot->state.rest == STATE_ERRORED)
+		core_slot_errored(slot);
+	core_check(fleet);
+}

@@ -1,0 +1,28 @@
+/*
+ * The plan of the ledger's tables, and names in the vault.
+ */
+#include "fleet/state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const struct ledger_table state_tables[] = {
+	[STATE_GENERAL] = {sizeof(struct state_general), 1},
+	[STATE_APPS] = {sizeof(struct state_app), STATE_APPS_MAX},
+	[STATE_LISTENERS] = {sizeof(struct state_listener),
+		STATE_LISTENERS_MAX},
+	[STATE_SLOTS] = {sizeof(struct state_slot), STATE_SLOTS_MAX},
+	[STATE_PROCESSES] = {sizeof(struct state_process), STATE_PROCESSES_MAX},
+};
+
+_Static_assert(sizeof(struct state_general) % 8 == 0, "records are words");
+_Static_assert(sizeof(struct state_app) % 8 == 0, "records are words");
+_Static_assert(sizeof(struct state_listener) % 8 == 0, "records are words");
+_Static_assert(sizeof(struct state_slot) % 8 == 0, "records are words");
+_Static_assert(sizeof(struct state_process) % 8 == 0, "records are words");
+
+void
+state_name(char *ret_name, const char *start, uint64_t number)
+{
+	snprintf(ret_name, KEEPER_NAME_SIZE, "%s%" PRIu64, start, number);
+}

@@ -1,0 +1,142 @@
+/*
+ * state.h: what the fleet writes into the ledger, record by record.
+ *
+ * Everything that a new brain must know and can't ask for elsewhere is here;
+ * descriptors are in the keeper's vault, under the names below, and pids and
+ * ends of processes are in its table. Times are nanoseconds of CLOCK_MONOTONIC,
+ * which goes on when a brain dies.
+ *
+ * Plain data of fixed size. A change of any of it is another STATE_VERSION.
+ */
+#ifndef MUSTER_STATE_H
+#define MUSTER_STATE_H
+
+#include "keeper/keeper_protocol.h"
+#include "mechanism/ledger.h"
+
+#include <stdint.h>
+
+enum {
+	STATE_VERSION = 1,
+	STATE_APPS_MAX = 1024,
+	STATE_LISTENERS_MAX = 1024,
+	STATE_SLOTS_MAX = KEEPER_PROCESSES_MAX,
+	/* Also those whose pipes a grandchild still holds. */
+	STATE_PROCESSES_MAX = 2 * KEEPER_PROCESSES_MAX,
+	STATE_ADDRESS_SIZE = 64,
+};
+
+enum state_table {
+	STATE_GENERAL, /* one row */
+	STATE_APPS,
+	STATE_LISTENERS,
+	STATE_SLOTS,
+	STATE_PROCESSES,
+	STATE_TABLES,
+};
+
+/* Names in the vault. Those that end with a point are followed by a number,
+ * which is never used twice. */
+#define STATE_NULL "null"	  /* /dev/null */
+#define STATE_SETTINGS "settings" /* JSON: what a start says once */
+#define STATE_CONFIG "config."	  /* sealed configuration, as JSON */
+#define STATE_LISTENER "listen."  /* a listening socket */
+#define STATE_OUT "out."	  /* a process's stdout: the end we read … */
+#define STATE_OUT_WORKER "ow."	  /* … and its own, until the exec */
+#define STATE_ERR "err."	  /* the same of stderr */
+#define STATE_ERR_WORKER "ew."	  /* */
+#define STATE_CHANNEL_WORKER "cw."
+#define STATE_RESUME "resume." /* the keeper's end of the resume pair */
+#define STATE_RESUME_WORKER "rw."
+
+struct state_general {
+	uint64_t next_process; /* numbers to be given next; at least 1 */
+	uint32_t next_id;
+	uint32_t next_number; /* of applications, configurations, listeners */
+	int32_t exit_code;    /* what the keeper shall exit with */
+	uint8_t has_exit_code;
+	uint8_t is_stopping;
+	uint8_t is_at_once;
+	uint8_t reserved[1];
+};
+
+struct state_app {
+	uint32_t number;
+	uint32_t config;      /* in force */
+	uint32_t next_config; /* of the reload under way; 0: none */
+	uint32_t instances;   /* wanted */
+	uint32_t only;	      /* the reload under way is of this worker alone */
+	uint8_t was_started;  /* a process of it was executed once */
+	uint8_t is_reloading;
+	uint8_t is_first; /* of those that the supervisor was started for */
+	uint8_t reserved[1];
+	/* Processes from this number on are new to the reload under way. */
+	uint64_t reload_start;
+};
+
+struct state_listener {
+	uint32_t number;
+	uint32_t app;
+	char address[STATE_ADDRESS_SIZE]; /* as configured */
+};
+
+/* Why a slot without a process has none. */
+enum state_rest {
+	STATE_RUNS,    /* it shall have one */
+	STATE_STOPPED, /* by an operator, autorestart or stop_exit_codes */
+	STATE_ERRORED, /* it gave up */
+	STATE_REMOVED, /* it goes when its process is gone */
+};
+
+struct state_slot {
+	uint32_t id;
+	uint32_t app;
+	uint32_t config; /* what its next process runs */
+	uint32_t instance;
+	uint32_t generation; /* of its last process */
+	uint32_t rest;	     /* enum state_rest */
+	uint32_t restarts;
+	uint32_t unstable; /* struct restart_history */
+	/* The last exit that was noted: one that a brain finds again, because
+	 * its predecessor died before it could forget the process, isn't
+	 * counted twice. */
+	uint64_t exit_process; /* 0: none */
+	int64_t exit_wall_ms;
+	int32_t exit_status;
+	uint8_t exit_by_signal;
+	uint8_t has_exit;
+	uint8_t reserved[2];
+};
+
+enum state_role {
+	STATE_MAIN,	/* what the slot has */
+	STATE_INCOMING, /* a reload's: shall take the slot over */
+	STATE_OUTGOING, /* its successor is there */
+};
+
+struct state_process {
+	uint64_t number;
+	uint32_t slot;
+	uint32_t config;
+	uint32_t generation;
+	int32_t pid;	/* 0: not known yet */
+	uint8_t state;	/* enum fsm_state */
+	uint8_t want;	/* enum fsm_want */
+	uint8_t role;	/* enum state_role */
+	uint8_t reason; /* enum stop_reason */
+	uint8_t failed_start;
+	uint8_t is_unkillable;
+	uint8_t reserved[2];
+	int64_t deadline_ns; /* 0: none */
+	int64_t stop_began_ns;
+	int64_t execed_ns;
+};
+
+/* The plan for ledger_open; STATE_TABLES of them. */
+extern const struct ledger_table state_tables[];
+
+/* Writes `start` (one of the above) and the number into `ret_name`, of
+ * KEEPER_NAME_SIZE bytes. */
+void state_name(char *ret_name, const char *start, uint64_t number);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * Versions of configurations: sealed into the vault, read from it, counted.
+ *
+ * Which version is in force is the application's business.
+ */
+#include "fleet/version.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "fleet/core.h"
+#include "fleet/keeper_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static int
+make(struct fleet *fleet, uint32_t number, const json_t *json,
+	struct version **ret_version)
+{
+	struct version *version = calloc(1, sizeof(*version));
+	struct config_error error;
+	int r;
+
+	if (!version)
+		return -ENOMEM;
+	r = config_from_json(json, NULL, "", &version->config, &error);
+	if (r < 0) {
+		free(version);
+		if (r != -ENOMEM)
+			log_bug("a sealed configuration is wrong: %s",
+				error.text);
+		return r == -ENOMEM ? r : -EBADMSG;
+	}
+	version->fleet = fleet;
+	version->number = number;
+	version->references = 1;
+	*ret_version = version;
+	return 0;
+}
+
+int
+version_seal(struct fleet *fleet, const struct app_config *config,
+	uint32_t *ret_number)
+{
+	json_t *json = config_to_json(config);
+	char name[KEEPER_NAME_SIZE];
+	uint32_t number = core_next_number(fleet);
+	int fd, r;
+
+	if (!json)
+		return -ENOMEM;
+	state_name(name, STATE_CONFIG, number);
+	r = fd = core_seal(name, json);
+	json_decref(json);
+	if (r < 0)
+		return r;
+	r = keeper_client_keep(fleet->setup.keeper, name, fd);
+	if (r >= 0)
+		*ret_number = number;
+	return r;
+}
+
+int
+version_load(struct fleet *fleet, uint32_t number, struct version **ret_version)
+{
+	char name[KEEPER_NAME_SIZE];
+	json_t *json;
+	int fd, r;
+
+	state_name(name, STATE_CONFIG, number);
+	fd = keeper_client_claim(fleet->setup.keeper, name);
+	if (fd < 0)
+		return fd;
+	json = core_unseal(fd);
+	if (!json)
+		return -EBADMSG;
+	r = make(fleet, number, json, ret_version);
+	json_decref(json);
+	return r;
+}
+
+struct version *
+version_hold(struct version *version)
+{
+	if (version)
+		version->references++;
+	return version;
+}
+
+void
+version_release(struct version **version)
+{
+	struct version *at = *version;
+	char name[KEEPER_NAME_SIZE];
+
+	*version = NULL;
+	if (!at || --at->references)
+		return;
+	/* Nobody runs it any more: but a fleet that is closed only forgets. */
+	if (!at->fleet->is_closing) {
+		state_name(name, STATE_CONFIG, at->number);
+		keeper_client_drop(at->fleet->setup.keeper, name);
+	}
+	config_free(&at->config);
+	free(at);
+}
