@@ -29,6 +29,7 @@ struct fleet {
 	struct events *events;
 	struct output *output;
 	enum line_style style;
+	int lock;	    /* a duplicate of the keeper's; negative: none */
 	char *file;	    /* the configuration file, or NULL */
 	struct app *apps;   /* in order of their start */
 	struct slot *slots; /* in order of their ids */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "exchange/exchange.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
@@ -50,6 +51,9 @@ fleet_open(const struct fleet_setup *setup, struct fleet **ret_fleet)
 		fd, STATE_VERSION, state_tables, STATE_TABLES, &fleet->ledger);
 	if (r < 0)
 		goto fail;
+	/* Held as long as we are: without a keeper, the home stays taken until
+	 * the last worker is gone. */
+	fleet->lock = keeper_client_claim(setup->keeper, KEEPER_VAULT_LOCK);
 	*ret_fleet = fleet;
 	return 0;
 fail:
@@ -82,6 +86,8 @@ fleet_close(struct fleet **fleet)
 	output_free(&at->output);
 	events_free(&at->events);
 	ledger_close(&at->ledger);
+	if (at->lock >= 0)
+		sys_close(at->lock);
 	free(at->file);
 	free(at);
 }

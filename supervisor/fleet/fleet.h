@@ -87,7 +87,8 @@ int fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 /*
  * Makes applications, slots and processes from the ledger, the vault and the
  * keeper's table, takes the processes that run on as they are, and starts what
- * is planned. What can't be read is set aside and logged.
+ * is planned. What can't be read is set aside and logged. What is left of the
+ * vault is the caller's to claim, before keeper_client_settle.
  * Returns 0; -ENOMEM; or what the exchange said.
  */
 int fleet_rebuild(struct fleet *fleet);

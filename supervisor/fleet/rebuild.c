@@ -447,7 +447,6 @@ fleet_rebuild(struct fleet *fleet)
 	catch_up(fleet);
 	go_on(fleet);
 	drop_leftovers(fleet);
-	keeper_client_settle(fleet->setup.keeper);
 	core_check(fleet);
 	return 0;
 }
