@@ -176,7 +176,6 @@ walk_run(struct walk *walk, const struct frame_header *header, uint32_t total)
 	if (walk->to == NULL || header->to != walk->to_id) {
 		walk_end_run(walk);
 		if (!intake_may_go_on(walk->peer) ||
-			!outbox_is_under_limit(walk->peer->outbox) ||
 			!walk_choose(walk, header->to))
 			return false;
 	}
@@ -273,8 +272,9 @@ walk_route(struct walk *walk, struct inbound *in)
 	if (peer->has_ended)
 		return false;
 	if (peer->role == PEER_WORKER && !peer->is_draining &&
-		!outbox_is_under_limit(peer->outbox)) {
-		/* The answers that it got already wait to be read by it. */
+		in->header.id != 0 && !outbox_is_under_limit(peer->outbox)) {
+		/* What can have an answer waits until the answers that it got
+		 * already are read. Acknowledgements never wait. */
 		peer_pause(peer, &peer->outbox->paused);
 		return false;
 	}

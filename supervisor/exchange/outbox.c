@@ -45,6 +45,7 @@ outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel,
 	outbox->channel = channel;
 	outbox->copy_block = MEMORY_NONE;
 	outbox->limit = limit;
+	outbox->window = MUSTER_UNACKED_MAX;
 	list_init(&outbox->paused);
 	row = outbox_row(outbox);
 	outbox->written = row->written;
@@ -380,7 +381,7 @@ static bool
 outbox_may_send(const struct outbox *outbox, uint64_t more)
 {
 	return !(outbox_row(outbox)->flags & MEMORY_TAKES_PART) ||
-	       outbox->unacked + more < MUSTER_UNACKED_MAX ||
+	       outbox->unacked + more < outbox->window ||
 	       outbox->unacked + more == 0;
 }
 

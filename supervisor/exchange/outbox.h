@@ -42,6 +42,7 @@ struct outbox {
 	uint64_t unacked;	/* bytes of the entries head … written */
 	uint64_t taken;		/* bytes that the kernel ever took */
 	uint64_t limit;		/* of queued: over it senders are paused */
+	uint64_t window;	/* of unacked: more is not written */
 	struct link paused;	/* peer::pause of those senders */
 
 	uint32_t copy_block; /* the small block that copies go to */

@@ -33,6 +33,11 @@ peer_pause(struct peer *peer, struct link *waiters)
 		return;
 	list_append(waiters, &peer->pause);
 	ev_io_stop(peer->exchange->loop, &peer->readable);
+	/* Its acknowledgements lie behind what isn't read now. Two that flood
+	 * each other would wait for ever if what waits for it waited for them:
+	 * so all of its queue may go. */
+	peer->outbox->window = MUSTER_UNACKED_MAX + 2 * peer->outbox->limit;
+	exchange_mark_dirty(peer);
 }
 
 void
@@ -46,6 +51,7 @@ peer_wake_all(struct link *waiters)
 		struct peer *peer = list_member(woken.next, struct peer, pause);
 
 		list_remove(&peer->pause);
+		peer->outbox->window = MUSTER_UNACKED_MAX;
 		if (peer->fd < 0 || peer->has_ended)
 			continue;
 		/* What it had sent already is walked in the next turn, even
