@@ -14,7 +14,7 @@
 
 enum {
 	FAKE_WAIT_MS = 5000, /* how long to wait for what must come */
-	FAKE_ROOM = 32 << 20,
+	FAKE_ROOM = 1 << 20, /* of bytes that were read ahead */
 };
 
 struct fake {
