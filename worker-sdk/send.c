@@ -112,7 +112,7 @@ send_json(struct muster *muster, struct frame_header *header, const char *app,
 			return -EINVAL; /* it changes while it is written */
 		room = size;
 	}
-	if (header->name_size > 0)
+	if (app)
 		memcpy(at + MUSTER_HEADER_SIZE, app, header->name_size);
 	channel_commit(&muster->channel, header);
 	queued(muster);

@@ -285,11 +285,30 @@ advance(struct channel *channel, const struct plan *plan, size_t bytes)
 		release_head(channel);
 }
 
+/* One piece, the usual case, goes the shorter way into the kernel. */
+static ssize_t
+write_plan(int fd, struct plan *plan)
+{
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	struct msghdr message = {
+		.msg_iov = plan->pieces,
+		.msg_iovlen = plan->count,
+	};
+	ssize_t taken;
+
+	do
+		taken = plan->count == 1
+				? send(fd, plan->pieces[0].iov_base,
+					  plan->pieces[0].iov_len, flags)
+				: sendmsg(fd, &message, flags);
+	while (taken < 0 && errno == EINTR);
+	return taken;
+}
+
 int
 channel_flush(struct channel *channel)
 {
 	struct plan plan;
-	struct msghdr message = {.msg_iov = plan.pieces};
 	ssize_t taken;
 
 	if (channel->broken)
@@ -302,11 +321,7 @@ channel_flush(struct channel *channel)
 			plan_blocks(channel, &plan, planned);
 		if (plan.count == 0)
 			break;
-		message.msg_iovlen = plan.count;
-		do
-			taken = sendmsg(channel->fd, &message,
-				MSG_DONTWAIT | MSG_NOSIGNAL);
-		while (taken < 0 && errno == EINTR);
+		taken = write_plan(channel->fd, &plan);
 		if (taken < 0 && (errno == EAGAIN || errno == ENOBUFS ||
 					 errno == ENOMEM)) {
 			channel->blocked = true;
