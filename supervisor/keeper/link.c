@@ -32,6 +32,24 @@ union fd_control {
 	char room[CMSG_SPACE(sizeof(int))];
 };
 
+/* Sends bytes, with `fd` where it is one, without waiting. */
+static ssize_t
+send_with_fd(int socket, const void *bytes, size_t size, int fd)
+{
+	struct iovec part = {(void *)(uintptr_t)bytes, size};
+	union fd_control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(fd)),
+					    .cmsg_level = SOL_SOCKET,
+					    .cmsg_type = SCM_RIGHTS}};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	return sys_sendmsg(socket, &message, MSG_DONTWAIT);
+}
+
 /*
  * Sends one record with `fd` or -1. Returns 0 when it is sent or nobody is
  * there to hear it, -EAGAIN when it must be sent later.
@@ -39,21 +57,11 @@ union fd_control {
 static int
 send_record(struct keeper *keeper, const struct keeper_record *record, int fd)
 {
-	struct iovec part = {(void *)(uintptr_t)record, sizeof(*record)};
-	union fd_control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(fd)),
-					    .cmsg_level = SOL_SOCKET,
-					    .cmsg_type = SCM_RIGHTS}};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	ssize_t sent;
 
 	if (keeper->brain.pair < 0)
 		return 0;
-	if (fd >= 0) {
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	sent = sys_sendmsg(keeper->brain.pair, &message, MSG_DONTWAIT);
+	sent = send_with_fd(keeper->brain.pair, record, sizeof(*record), fd);
 	if (sent == -EAGAIN) {
 		keeper->unsent.full = true;
 		return -EAGAIN;
@@ -140,21 +148,12 @@ serve_spawn(struct keeper *keeper, const struct keeper_record *record, int fd)
 static int
 pass(const struct vault *vault, const char *name, int fd)
 {
-	struct iovec part = {(char[]){'R'}, 1};
-	union fd_control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(fd)),
-					    .cmsg_level = SOL_SOCKET,
-					    .cmsg_type = SCM_RIGHTS}};
-	struct msghdr message = {.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control)};
 	int socket = vault_find(vault, name);
 	ssize_t sent;
 
 	if (fd < 0 || socket < 0)
 		return fd < 0 ? fd : socket;
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	sent = sys_sendmsg(socket, &message, MSG_DONTWAIT);
+	sent = send_with_fd(socket, "R", 1, fd);
 	return sent < 0 ? (int)sent : 0;
 }
 

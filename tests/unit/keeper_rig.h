@@ -249,6 +249,7 @@ rig_launch(struct rig *rig, const char *verb, const char *home,
 	char *argv[] = {(char[]){"keeper-under-test"}, (char *)(uintptr_t)verb,
 		(char[]){"-n"}, (char[]){"4"}, NULL};
 	char *env[] = {home_word, socket_word, mode_word,
+		(char[]){"UBSAN_OPTIONS=halt_on_error=1"},
 		(char[]){"PATH=/usr/bin:/bin"}, NULL};
 	int errors[2];
 

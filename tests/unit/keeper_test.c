@@ -209,6 +209,58 @@ Test(keeper, what_is_left_of_a_group_goes_with_its_leader)
 	rig_stop(&rig);
 }
 
+/* A fresh cgroup, where this system lets us make one. */
+static int
+make_cgroup(char *ret_path)
+{
+	static const char *const roots[] = {
+		"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
+	char file[160];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(ret_path, 128, "%s/keeper-test-%d", roots[i],
+			(int)getpid());
+		snprintf(file, sizeof(file), "%s/cgroup.kill", ret_path);
+		if (mkdir(ret_path, 0755) == 0 && access(file, W_OK) == 0)
+			return open(ret_path, O_DIRECTORY | O_CLOEXEC);
+		rmdir(ret_path);
+	}
+	return -1;
+}
+
+Test(keeper, what_is_left_of_a_cgroup_goes_with_its_leader)
+{
+	const char *argv[] = {"/bin/sh", "-c",
+		"setsid sleep 100 & echo $!; cat /proc/self/cgroup", NULL};
+	const char *env[] = {"PATH=/usr/bin:/bin", NULL};
+	char path[128], text[4096] = "";
+	int out, cgroup = make_cgroup(path);
+	pid_t away;
+	ssize_t got;
+
+	if (cgroup < 0)
+		cr_skip_test("no cgroup of version 2 can be made here");
+	rig_start(&rig);
+	rig_put(&rig, "cgroup", cgroup);
+	out = rig_pipe(&rig, "out", 1);
+	build_start(&builder);
+	build_program(&builder, argv, env);
+	build_fd(&builder, "out", 1);
+	strcpy(build_head(&builder)->cgroup, "cgroup");
+	rig_spawn(&rig, 1, &builder);
+	rig_expect(&rig, KEEPER_SPAWNED, NULL);
+	rig_expect(&rig, KEEPER_EXECED, NULL);
+	rig_expect(&rig, KEEPER_EXITED, NULL);
+	got = read(out, text, sizeof(text) - 1);
+	cr_assert_gt(got, 0);
+	cr_assert_not_null(strstr(text, strrchr(path, '/')), "%s", text);
+	away = atoi(text);
+	cr_assert_gt(away, 0);
+	await_death(away);
+	rig_stop(&rig);
+	cr_assert_eq(rmdir(path), 0, "empty again");
+}
+
 Test(keeper, signals_reach_the_leader_or_the_group)
 {
 	struct keeper_record exited;
