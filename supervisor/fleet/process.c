@@ -132,6 +132,7 @@ set_state(struct process *process, enum fsm_event event,
 			worker_fsm_state_name(result->state),
 			worker_fsm_event_name(event));
 	process->state.state = (uint8_t)result->state;
+	process->last_event = event;
 	save(process);
 }
 

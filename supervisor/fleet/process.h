@@ -56,6 +56,7 @@ struct process {
 	bool is_reload;	  /* made by the reload's last START of its slot */
 	bool is_held;	  /* waits for its turn to be spawned */
 	bool has_spawned; /* counts in fleet.spawning */
+	enum fsm_event last_event; /* that changed its state */
 	bool has_exit;
 	struct keeper_row exit;
 	enum keeper_stage failed_stage; /* 0: none */

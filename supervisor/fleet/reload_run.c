@@ -158,8 +158,12 @@ finish(struct app *app, enum reload_outcome outcome)
 		answer_waiters(app, NULL);
 		return;
 	}
-	log_error("%s: the reload was taken back: %.*s", app_name(app),
-		words ? (int)strcspn(words, "\n") : 0, words ? words : "");
+	if (outcome == RELOAD_CANCELLED)
+		log_info("%s: the reload was cut short", app_name(app));
+	else
+		log_error("%s: the reload was taken back: %.*s", app_name(app),
+			words ? (int)strcspn(words, ";\n") : 0,
+			words ? words : "");
 	events_raise(app->fleet->events, "reload_failed", &subject,
 		json_pack("{s:s}", "reason", words ? words : "?"));
 	answer_waiters(app, words ? words : "out of memory");

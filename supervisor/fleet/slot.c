@@ -471,17 +471,25 @@ slot_process_failed_start(struct process *process)
 	struct slot *slot = process->slot;
 	char words[ENDING_SIZE];
 
+	if (process->has_exit || process->failed_stage) {
+		describe_end(process, words);
+	} else {
+		if (process->fault)
+			snprintf(words, sizeof(words), "%s", process->fault);
+		else if (process->last_event == FSM_ON_TIMEOUT)
+			snprintf(words, sizeof(words),
+				"was not ready within %jd ms",
+				(intmax_t)process->version->config
+					->listen_timeout);
+		else
+			snprintf(words, sizeof(words),
+				"stopped before it was ready");
+		/* How it ends after that is only the consequence. */
+		log_warn("%s.%u (pid %d) %s", app_name(slot->app),
+			slot->state.instance, process->state.pid, words);
+	}
 	if (process != slot->incoming)
 		return;
-	if (process->has_exit || process->failed_stage)
-		describe_end(process, words);
-	else if (process->fault)
-		snprintf(words, sizeof(words), "%s", process->fault);
-	else if (process->state.reason == STOP_NONE)
-		snprintf(words, sizeof(words), "was not ready within %jd ms",
-			(intmax_t)process->version->config->listen_timeout);
-	else
-		snprintf(words, sizeof(words), "stopped before it was ready");
 	reload_run_reason(process, words);
 	reload_run_event(slot, RELOAD_INCOMING_FAILED);
 }
