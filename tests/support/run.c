@@ -305,9 +305,12 @@ run_wait_count(
 	}
 }
 
-/* Reads a command's output to its end, this run's own output meanwhile. */
+/*
+ * Reads a command's output to its end, this run's own output meanwhile. One
+ * that hangs is ended; its exit code then tells.
+ */
 static char *
-collect(struct run *run, int fd)
+collect(struct run *run, int fd, pid_t pid)
 {
 	struct text text = {.fd = fd};
 	int64_t deadline = now_ms() + RUN_DEADLINE_MS;
@@ -315,13 +318,11 @@ collect(struct run *run, int fd)
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	while (text.fd >= 0) {
 		struct pollfd wait = {.fd = fd, .events = POLLIN};
-		poll(&wait, 1, PAUSE_MS);
-		take_text(&text);
+		if (poll(&wait, 1, PAUSE_MS) > 0)
+			take_text(&text);
 		run_pump(run, 0);
-		if (now_ms() > deadline) {
-			close(fd);
-			break;
-		}
+		if (now_ms() > deadline)
+			kill(pid, SIGKILL);
 	}
 	return text.bytes;
 }
@@ -338,19 +339,8 @@ run_command(struct run *run, const char *const *arguments)
 	cr_assert_gt(pid, 0);
 	close(out[1]);
 	free(run->said);
-	run->said = collect(run, out[0]);
-	/* One that hangs is ended; its code then tells. */
-	if (waitpid(pid, &status, WNOHANG) == 0 && process_state(pid) != 'Z') {
-		struct timespec pause = {.tv_nsec = 100000000};
-		sigset_t none;
-		sigemptyset(&none);
-		ppoll(NULL, 0, &pause, &none);
-		if (waitpid(pid, &status, WNOHANG) != 0)
-			return WIFEXITED(status) ? WEXITSTATUS(status)
-						 : 128 + WTERMSIG(status);
-		kill(pid, SIGKILL);
-	}
-	if (waitpid(pid, &status, 0) < 0 && errno != ECHILD)
+	run->said = collect(run, out[0], pid);
+	if (waitpid(pid, &status, 0) < 0)
 		return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
