@@ -258,6 +258,25 @@ Test(channel, a_client_writes_0_and_keeps_nothing)
 	pair_fini(&pair);
 }
 
+Test(channel, a_client_reads_0_again_and_again)
+{
+	struct pair pair;
+	struct channel_frame frame;
+	uint8_t bytes[100];
+	size_t size = 0;
+
+	pair_init(&pair, CHANNEL_CLIENT);
+	for (int i = 0; i < 3; i++)
+		size += make_frame(bytes + size, 0, "1", 1);
+	cr_assert_eq(write(pair.other, bytes, size), (ssize_t)size);
+	cr_assert_gt(channel_read(&pair.channel), 0);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(channel_next(&pair.channel, &frame), 1);
+	cr_expect_eq(channel_next(&pair.channel, &frame), 0);
+	cr_expect_eq(channel_unacked(&pair.channel), 0);
+	pair_fini(&pair);
+}
+
 /*
  * Frames of many sizes with acknowledgements in between: what arrives is whole,
  * in order, and the acknowledgements stand between frames.

@@ -144,7 +144,7 @@ channel_next(struct channel *channel, struct channel_frame *ret_frame)
 		header->size - 1 >= channel->max_message ||
 		header->size > have - MUSTER_HEADER_SIZE ||
 		header->sequence != channel->expected ||
-		channel->partial_claimed)
+		header->sequence == 0 || channel->partial_claimed)
 		return channel_next_slowly(channel, ret_frame);
 	channel->expected = frame_next_sequence(channel->expected);
 	channel->in_start += MUSTER_HEADER_SIZE + header->size;
