@@ -458,9 +458,12 @@ on_ended(struct peer *peer, enum peer_end how, const char *reason)
 			process->state.pid, reason);
 		return;
 	}
-	log_warn("%s.%u (pid %d): its channel was closed: %s", name_of(process),
-		slot->state.instance, process->state.pid, reason);
-	process_replace(process, "broke the rules of its channel");
+	log_warn("%s.%u (pid %d) broke the rules of its channel: %s: it is "
+		 "replaced",
+		name_of(process), slot->state.instance, process->state.pid,
+		reason);
+	process->fault = "broke the rules of its channel";
+	process_stop(process, FSM_WANT_REPLACED, STOP_RESTART);
 }
 
 static void

@@ -620,10 +620,13 @@ fails_start(struct slot *slot, const struct process *process)
 	if (!process->failed_stage || slot->app->state.was_started ||
 		!slot->app->state.is_first)
 		return false;
-	snprintf(words, sizeof(words), "%s: %s can't be started: %s: %s",
-		app_name(slot->app), process->version->config->program,
-		process_stage_name(process->failed_stage),
-		strerror(process->failed_error));
+	const struct app_config *config = process->version->config;
+	bool in_folder = process->failed_stage == KEEPER_STAGE_DIRECTORY;
+
+	snprintf(words, sizeof(words), "%s: %s can't be started: %s%s%s: %s",
+		app_name(slot->app), config->program,
+		process_stage_name(process->failed_stage), in_folder ? " " : "",
+		in_folder ? config->cwd : "", strerror(process->failed_error));
 	core_fail_start(slot->app->fleet, words);
 	return true;
 }
