@@ -34,7 +34,7 @@ Test(orphans, are_reaped)
 	struct run *run = RUN("--name", "api", "--", ROGUE, "orphan", "say=up");
 	pid_t orphan = wait_number(run, "orphan ");
 
-	run_wait(run, RUN_OUT, "| up");
+	run_wait_count(run, RUN_OUT, "| up", 1);
 	cr_expect_eq(process_parent(orphan), run_keeper(run));
 	cr_assert_eq(kill(orphan, SIGKILL), 0);
 	wait_gone(run, orphan);

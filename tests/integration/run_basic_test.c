@@ -204,7 +204,7 @@ Test(run_basic, wrong_usage)
 	run_finish(run, 2);
 	run = RUN("-n", "many", "--", ROGUE);
 	run_wait(run, RUN_ERR, "many");
-	run_finish(run, 1);
+	run_finish(run, 2);
 }
 
 Test(run_basic, arguments_reach_the_program_as_they_are)

@@ -401,11 +401,22 @@ run_field(json_t *listing, size_t index, const char *key)
 		json_object_get(json_array_get(listing, index), key));
 }
 
+/*
+ * A client that has just gone is still open in the brain for a moment: counts
+ * until nothing has changed for five looks.
+ */
 void
 run_mark(struct run *run)
 {
-	run->keeper_fds = process_descriptors(run->keeper);
-	run->brain_fds = process_descriptors(run_brain(run));
+	for (int same = 0; same < 5; same++) {
+		int keeper = process_descriptors(run->keeper);
+		int brain = process_descriptors(run_brain(run));
+		if (keeper != run->keeper_fds || brain != run->brain_fds)
+			same = 0;
+		run->keeper_fds = keeper;
+		run->brain_fds = brain;
+		run_pump(run, PAUSE_MS);
+	}
 }
 
 static bool
