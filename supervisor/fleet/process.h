@@ -13,8 +13,8 @@
 #define MUSTER_PROCESS_H
 
 #include "base/clock.h"
+#include "fleet/keeper_client.h"
 #include "fleet/state.h"
-#include "keeper/keeper_protocol.h"
 #include "policy/worker_fsm.h"
 
 #include <ev.h>

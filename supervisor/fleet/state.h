@@ -11,7 +11,7 @@
 #ifndef MUSTER_STATE_H
 #define MUSTER_STATE_H
 
-#include "keeper/keeper_protocol.h"
+#include "fleet/keeper_client.h"
 #include "mechanism/ledger.h"
 
 #include <stdint.h>
