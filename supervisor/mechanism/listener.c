@@ -82,30 +82,24 @@ explain(char *ret_error, const char *text, const struct address *address,
 	char why[LISTENER_ERROR_SIZE - SHOWN_MAX - 32];
 	char holder[HOLDER_TEXT_SIZE];
 
-	switch (-error) {
-	case EADDRINUSE:
+	const char *hint = "";
+
+	if (error == -EADDRINUSE) {
 		holder_find(&address->socket, holder);
 		snprintf(why, sizeof(why),
-			"already in use%s%s; stop that program or choose "
-			"another port",
-			*holder ? " by " : "", holder);
-		break;
-	case EACCES:
-		snprintf(why, sizeof(why),
-			"not permitted: a privileged port needs root or the "
-			"capability CAP_NET_BIND_SERVICE; choose a port from "
-			"1024 up, or start as root");
-		break;
-	case EADDRNOTAVAIL:
-		snprintf(why, sizeof(why),
-			"no interface of this machine has that address");
-		break;
-	case EAFNOSUPPORT:
-		snprintf(why, sizeof(why),
-			"this machine has no such protocol (is IPv6 off?)");
-		break;
-	default:
-		snprintf(why, sizeof(why), "%s: %s", step, strerror(-error));
+			"%s%s%s; stop that program or choose another port",
+			strerror(-error), *holder ? " by " : "", holder);
+	} else {
+		if (error == -EACCES)
+			hint = "; a privileged port needs root or the "
+			       "capability CAP_NET_BIND_SERVICE: choose a port "
+			       "from 1024 up, or start as root";
+		else if (error == -EADDRNOTAVAIL)
+			hint = "; no interface of this machine has it";
+		else if (error == -EAFNOSUPPORT)
+			hint = "; is IPv6 turned off on this machine?";
+		snprintf(why, sizeof(why), "%s: %s%s", step, strerror(-error),
+			hint);
 	}
 	say(ret_error, error, text, why);
 }
