@@ -1,9 +1,9 @@
 /*
- * exchange.c: the life of the exchange, its groups and endpoints, and the turn
- * of the loop: all input first, then one write for each receiver, then who was
- * paused and may go on.
+ * exchange.c: the life of the exchange, its addresses, and the turn of the
+ * loop: all input first, then one write for each receiver, then who was paused
+ * and may go on. Groups, endpoints and what an earlier brain left have files of
+ * their own.
  */
-#include "base/log.h"
 #include "state.h"
 
 #include <errno.h>
@@ -54,10 +54,25 @@ exchange_flush(struct exchange *exchange)
 	for (int round = 0; round < 4 && !list_is_empty(&exchange->dirty);
 		round++)
 		exchange_write_dirty(exchange);
-	if (!list_is_empty(&exchange->waits_memory) &&
-		memory_had_release(exchange->memory))
+	if (memory_had_release(exchange->memory))
 		peer_wake_all(&exchange->waits_memory);
-	exchange_free_dead(exchange);
+}
+
+/* Who was woken in the last turn goes on with what it had sent before. */
+static void
+exchange_read_woken(struct exchange *exchange)
+{
+	struct link now;
+
+	list_init(&now);
+	list_move_all(&now, &exchange->woken);
+	while (!list_is_empty(&now)) {
+		struct peer *peer = list_member(now.next, struct peer, woken);
+
+		list_remove(&peer->woken);
+		if (list_is_empty(&peer->pause))
+			(void)intake_read(peer);
+	}
 }
 
 /* Runs before the loop sleeps: the turn is over. */
@@ -67,9 +82,10 @@ exchange_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	struct exchange *exchange =
 		list_member(watcher, struct exchange, turn_end);
 
-	(void)loop;
 	(void)events;
+	exchange_read_woken(exchange);
 	exchange_flush(exchange);
+	exchange_free_dead(exchange);
 	exchange->turn_bytes = 0;
 	exchange->busy_before = exchange->busy;
 	exchange->busy = 0;
@@ -78,25 +94,43 @@ exchange_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	if (!list_is_empty(&exchange->dirty) ||
 		!list_is_empty(&exchange->woken))
 		ev_idle_start(loop, &exchange->go_on);
+	else
+		ev_idle_stop(loop, &exchange->go_on);
 }
 
+/* Active, it keeps the loop from sleeping: that is all. */
 static void
 exchange_on_go_on(struct ev_loop *loop, ev_idle *watcher, int events)
 {
-	struct exchange *exchange =
-		list_member(watcher, struct exchange, go_on);
-	struct link now;
-
+	(void)loop;
+	(void)watcher;
 	(void)events;
-	ev_idle_stop(loop, watcher);
-	list_init(&now);
-	list_move_all(&now, &exchange->woken);
-	while (!list_is_empty(&now)) {
-		struct peer *peer = list_member(now.next, struct peer, woken);
+}
 
-		list_remove(&peer->woken);
-		(void)intake_read(peer);
-	}
+/* The kernel had no room for a descriptor or a buffer, and tells nobody when it
+ * has again. */
+static void
+exchange_on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct exchange *exchange =
+		list_member(timer, struct exchange, retry_timer);
+
+	(void)loop;
+	(void)events;
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next)
+		exchange_mark_dirty(list_member(l, struct peer, link));
+}
+
+void
+exchange_retry(struct peer *peer)
+{
+	struct exchange *exchange = peer->exchange;
+
+	if (ev_is_active(&exchange->retry_timer))
+		return;
+	ev_timer_set(&exchange->retry_timer, EXCHANGE_RETRY_MS / 1000.0, 0);
+	ev_timer_start(exchange->loop, &exchange->retry_timer);
 }
 
 static void
@@ -119,7 +153,6 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	if (exchange == NULL)
 		return r;
 	exchange->loop = loop;
-	exchange->next_client = MUSTER_FIRST_CLIENT;
 	exchange->receive_block = MEMORY_NONE;
 	list_init(&exchange->groups);
 	list_init(&exchange->peers);
@@ -141,8 +174,8 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	ev_prepare_init(&exchange->turn_end, exchange_turn_end);
 	ev_prepare_start(loop, &exchange->turn_end);
 	ev_idle_init(&exchange->go_on, exchange_on_go_on);
-	ev_set_priority(&exchange->go_on, EV_MAXPRI);
 	ev_init(&exchange->ack_timer, exchange_on_ack_timer);
+	ev_init(&exchange->retry_timer, exchange_on_retry);
 	*ret_exchange = exchange;
 	return 0;
 memory:
@@ -183,6 +216,7 @@ exchange_free(struct exchange **exchange_at)
 	ev_prepare_stop(exchange->loop, &exchange->turn_end);
 	ev_idle_stop(exchange->loop, &exchange->go_on);
 	ev_timer_stop(exchange->loop, &exchange->ack_timer);
+	ev_timer_stop(exchange->loop, &exchange->retry_timer);
 	requests_fini(&exchange->requests);
 	memory_release(exchange->memory, exchange->receive_block);
 	memory_close(&exchange->memory);
@@ -228,28 +262,21 @@ exchange_group(struct exchange *exchange, const char *name, size_t size)
 	return NULL;
 }
 
-/* Groups ---------------------------------------------------------------- */
-
-struct group *
-group_new(struct exchange *exchange, const char *name,
-	const struct group_limits *limits)
+struct peer *
+exchange_operator(struct exchange *exchange, uint32_t channel)
 {
-	struct group *group = calloc(1, sizeof *group);
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next) {
+		struct peer *peer = list_member(l, struct peer, link);
 
-	if (group == NULL)
-		return NULL;
-	group->name = strdup(name);
-	if (group->name == NULL) {
-		free(group);
-		return NULL;
+		if (peer->role == PEER_OPERATOR &&
+			peer->outbox->channel == channel && !peer->has_ended)
+			return peer;
 	}
-	group->exchange = exchange;
-	group->limits = *limits;
-	group->is_running = true;
-	list_init(&group->endpoints);
-	list_append(&exchange->groups, &group->link);
-	return group;
+	return NULL;
 }
+
+/* Queues without a process ---------------------------------------------- */
 
 struct give_back {
 	struct exchange *exchange;
@@ -264,8 +291,8 @@ exchange_give_back(void *context, struct outbox_taken *taken)
 	router_give_back(why->exchange, taken, why->code, why->message);
 }
 
-static void
-exchange_empty(struct exchange *exchange, struct outbox *outbox,
+void
+exchange_empty_outbox(struct exchange *exchange, struct outbox *outbox,
 	const char *code, const char *message)
 {
 	struct give_back why = {exchange, code, message};
@@ -274,7 +301,7 @@ exchange_empty(struct exchange *exchange, struct outbox *outbox,
 	peer_wake_all(&outbox->paused);
 }
 
-static void
+void
 exchange_drop_outbox(struct outbox **outbox)
 {
 	if (*outbox == NULL)
@@ -283,328 +310,4 @@ exchange_drop_outbox(struct outbox **outbox)
 	outbox_fini(*outbox);
 	free(*outbox);
 	*outbox = NULL;
-}
-
-void
-group_free(struct group **group_at)
-{
-	struct group *group = *group_at;
-
-	*group_at = NULL;
-	if (group == NULL)
-		return;
-	if (group->waiting != NULL)
-		exchange_empty(group->exchange, group->waiting, "no-such-app",
-			"the application is gone");
-	exchange_drop_outbox(&group->waiting);
-	list_remove(&group->link);
-	free(group->name);
-	free(group);
-}
-
-void
-group_set_running(struct group *group, bool running)
-{
-	group->is_running = running;
-	if (!running && group->waiting != NULL)
-		exchange_empty(group->exchange, group->waiting, "not-running",
-			"the application was stopped");
-}
-
-/* Endpoints ------------------------------------------------------------- */
-
-static int
-exchange_register(struct exchange *exchange, struct endpoint *endpoint)
-{
-	uint32_t room = exchange->endpoint_room;
-
-	if (endpoint->id >= room) {
-		struct endpoint **grown;
-
-		while (room <= endpoint->id)
-			room = room == 0 ? 16 : room * 2;
-		grown = realloc(exchange->endpoints, room * sizeof *grown);
-		if (grown == NULL)
-			return -ENOMEM;
-		memset(grown + exchange->endpoint_room, 0,
-			(room - exchange->endpoint_room) * sizeof *grown);
-		exchange->endpoints = grown;
-		exchange->endpoint_room = room;
-	}
-	exchange->endpoints[endpoint->id] = endpoint;
-	return 0;
-}
-
-struct endpoint *
-endpoint_new(struct group *group, uint32_t id, uint32_t instance)
-{
-	struct endpoint *endpoint = calloc(1, sizeof *endpoint);
-
-	if (endpoint == NULL)
-		return NULL;
-	endpoint->group = group;
-	endpoint->id = id;
-	endpoint->instance = instance;
-	if (exchange_register(group->exchange, endpoint) < 0) {
-		free(endpoint);
-		return NULL;
-	}
-	list_append(&group->endpoints, &endpoint->link);
-	return endpoint;
-}
-
-struct outbox *
-endpoint_outbox(struct endpoint *endpoint)
-{
-	struct outbox *outbox;
-
-	if (endpoint->outbox != NULL)
-		return endpoint->outbox;
-	outbox = calloc(1, sizeof *outbox);
-	if (outbox == NULL)
-		return NULL;
-	if (outbox_init(outbox, endpoint->group->exchange->memory,
-		    MEMORY_WAITING, endpoint->group->limits.queue_limit) < 0) {
-		free(outbox);
-		return NULL;
-	}
-	outbox_row(outbox)->id = endpoint->id;
-	endpoint->outbox = outbox;
-	return outbox;
-}
-
-static bool
-endpoint_owns_outbox(const struct endpoint *endpoint)
-{
-	return endpoint->outbox != NULL && endpoint->peer == NULL;
-}
-
-void
-endpoint_free(struct endpoint **endpoint_at)
-{
-	struct endpoint *endpoint = *endpoint_at;
-	struct exchange *exchange;
-
-	*endpoint_at = NULL;
-	if (endpoint == NULL)
-		return;
-	exchange = endpoint->group->exchange;
-	endpoint_set_ready(endpoint, false);
-	if (endpoint_owns_outbox(endpoint)) {
-		exchange_empty(exchange, endpoint->outbox, "no-such-worker",
-			"the worker is gone");
-		exchange_drop_outbox(&endpoint->outbox);
-	}
-	exchange->endpoints[endpoint->id] = NULL;
-	list_remove(&endpoint->link);
-	free(endpoint);
-}
-
-static void
-endpoint_move(void *context, struct outbox_taken *taken)
-{
-	struct endpoint *endpoint = context;
-
-	router_move(endpoint->group->exchange, taken, endpoint);
-}
-
-void
-endpoint_set_peer(struct endpoint *endpoint, struct peer *peer)
-{
-	struct outbox *waiting = NULL;
-
-	if (endpoint->peer == peer)
-		return;
-	if (endpoint_owns_outbox(endpoint))
-		waiting = endpoint->outbox;
-	endpoint->peer = peer;
-	endpoint->outbox = peer != NULL ? peer->outbox : NULL;
-	if (waiting == NULL)
-		return;
-	outbox_take_all(waiting, endpoint_move, endpoint);
-	exchange_drop_outbox(&waiting);
-}
-
-static void
-endpoint_tell(struct endpoint *endpoint, const char *state)
-{
-	struct group *group = endpoint->group;
-	json_t *body = json_pack("{s:s, s:I, s:s, s:s}", "event", "peer", "id",
-		(json_int_t)endpoint->id, "app", group->name, "state", state);
-
-	for (struct link *l = group->endpoints.next; l != &group->endpoints;
-		l = l->next) {
-		struct endpoint *other = list_member(l, struct endpoint, link);
-
-		if (other != endpoint && other->peer != NULL && body != NULL)
-			(void)peer_send(other->peer, body);
-	}
-	json_decref(body);
-}
-
-void
-endpoint_set_ready(struct endpoint *endpoint, bool ready)
-{
-	if (endpoint->is_ready == ready)
-		return;
-	endpoint->is_ready = ready;
-	endpoint_tell(endpoint, ready ? "ready" : "gone");
-	if (ready)
-		endpoint->group->must_dispatch = true;
-}
-
-void
-endpoint_set_dormant(struct endpoint *endpoint, bool dormant)
-{
-	endpoint->is_dormant = dormant;
-	if (dormant && endpoint_owns_outbox(endpoint))
-		exchange_empty(endpoint->group->exchange, endpoint->outbox,
-			"not-running", "the worker is not running");
-}
-
-void
-endpoint_read_counters(
-	const struct endpoint *endpoint, struct endpoint_counters *ret)
-{
-	*ret = (struct endpoint_counters){
-		.messages_in = endpoint->messages_in,
-		.messages_out = endpoint->messages_out,
-	};
-	if (endpoint->outbox != NULL)
-		ret->queue_bytes = endpoint->outbox->queued;
-	if (endpoint->peer != NULL) {
-		const struct memory_channel *row =
-			outbox_row(endpoint->peer->outbox);
-
-		ret->messages_in += row->messages_in;
-		ret->messages_out += row->messages_out;
-	}
-}
-
-/* After an earlier brain ------------------------------------------------ */
-
-static struct peer *
-exchange_peer_of(struct exchange *exchange, uint32_t channel, uint64_t process)
-{
-	for (struct link *l = exchange->peers.next; l != &exchange->peers;
-		l = l->next) {
-		struct peer *peer = list_member(l, struct peer, link);
-
-		if (peer->outbox->channel == channel &&
-			peer->process == process)
-			return peer;
-	}
-	return NULL;
-}
-
-static bool
-exchange_adopt_request(void *context, struct request *request,
-	const struct memory_request *row)
-{
-	struct exchange *exchange = context;
-	struct peer *asker = exchange_peer_of(
-		exchange, row->asker_channel, row->asker_process);
-	struct peer *asked = NULL;
-
-	if (asker == NULL)
-		return false; /* nobody waits for the answer */
-	if (row->asked_channel != MEMORY_NONE)
-		asked = exchange_peer_of(
-			exchange, row->asked_channel, row->asked_process);
-	request->asker = asker;
-	request->asked = asked;
-	list_append(&asker->asking, &request->of_asker);
-	asker->asking_count++;
-	if (asked != NULL) {
-		list_append(&asked->answering, &request->of_asked);
-		asked->answering_count++;
-	}
-	return true;
-}
-
-static void
-exchange_settle_frame(void *context, struct outbox_taken *taken)
-{
-	struct exchange *exchange = context;
-	struct endpoint *to =
-		exchange_endpoint(exchange, taken->frame->header.to);
-
-	if (to != NULL && !taken->was_written)
-		router_move(exchange, taken, to);
-	else
-		router_give_back(exchange, taken, "worker-died",
-			"the worker ended before it took the message");
-}
-
-/* Whether a peer or an endpoint of this life has the row. */
-static bool
-exchange_has_row(struct exchange *exchange, uint32_t channel)
-{
-	for (struct link *l = exchange->peers.next; l != &exchange->peers;
-		l = l->next)
-		if (list_member(l, struct peer, link)->outbox->channel ==
-			channel)
-			return true;
-	for (struct link *g = exchange->groups.next; g != &exchange->groups;
-		g = g->next) {
-		struct group *group = list_member(g, struct group, link);
-
-		if (group->waiting != NULL &&
-			group->waiting->channel == channel)
-			return true;
-	}
-	for (uint32_t i = 0; i < exchange->endpoint_room; i++)
-		if (exchange->endpoints[i] != NULL &&
-			exchange->endpoints[i]->outbox != NULL &&
-			exchange->endpoints[i]->outbox->channel == channel)
-			return true;
-	return false;
-}
-
-/* Requests to processes that ended in the meantime come back. */
-static void
-exchange_settle_requests(struct exchange *exchange)
-{
-	for (struct link *l = exchange->peers.next; l != &exchange->peers;
-		l = l->next) {
-		struct peer *peer = list_member(l, struct peer, link);
-		struct link *at = peer->asking.next;
-
-		while (at != &peer->asking) {
-			struct request *request =
-				list_member(at, struct request, of_asker);
-
-			at = at->next;
-			if (request->asked == NULL && request->asked_id != 0 &&
-				(exchange_endpoint(
-					 exchange, request->asked_id) == NULL ||
-					exchange_endpoint(
-						exchange, request->asked_id)
-							->peer != NULL))
-				router_fail_request(exchange, request,
-					"worker-died",
-					"the worker ended before it answered");
-		}
-	}
-}
-
-void
-exchange_settle(struct exchange *exchange)
-{
-	uint32_t used = memory_channels_used(exchange->memory);
-
-	if (!exchange->is_used)
-		return;
-	requests_recover(&exchange->requests, exchange_adopt_request, exchange);
-	for (uint32_t c = 0; c < used; c++) {
-		struct outbox outbox;
-
-		if (exchange->view->channels[c].use == MEMORY_FREE ||
-			exchange_has_row(exchange, c))
-			continue;
-		outbox_adopt(&outbox, exchange->memory, c, 0);
-		outbox_take_all(&outbox, exchange_settle_frame, exchange);
-		outbox_fini(&outbox);
-	}
-	exchange_settle_requests(exchange);
 }

@@ -1,17 +1,14 @@
 /*
- * intake.c: from the bytes of a channel to whole frames.
+ * intake.c: the reading side of a channel.
  *
  * All channels are read into one shared block of the exchange memory, 256 KiB
- * at a time; where the frames go decides who keeps the block. The walk checks
- * headers and sequences, and joins neighbours for one worker into runs, since
- * a stream from one worker to another is what must be fast. All that is not a
- * plain message to a worker goes to router.c, frame by frame.
- *
- * An unfinished frame is kept by reference when it is long, as a copy when it
- * is short; so its header always lies in one piece, and a client that sends
- * half a frame pins no block.
+ * at a time; where the frames go decides who keeps the block. walk.c takes them
+ * apart. What it leaves is kept here: a copy of the start of a short frame (so
+ * its header lies in one piece, and a client that sends half a frame pins no
+ * block), and a long frame by reference, the rest of which is read into blocks
+ * of its own. What can't be routed yet, since its receiver has no room, stays
+ * where it is and waits with the peer.
  */
-#include "base/json.h"
 #include "base/sys.h"
 #include "state.h"
 
@@ -19,30 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the walk knows besides the peer. */
-struct walk {
-	struct peer *peer;
-	struct memory_channel *row;
-	uint32_t block;
-	uint32_t at, end; /* in the block */
-	uint8_t *base;	  /* of the block */
-	uint32_t max_message;
-	uint32_t frames; /* taken, and of these with a number: */
-	uint32_t counted;
-	uint64_t bytes;
-
-	/* The run under way: neighbours for one receiver. */
-	struct peer *to;
-	uint32_t to_id;
-	uint32_t run_start;
-	uint32_t run_frames;
-	uint32_t run_last; /* the receiver's number of its last frame */
-	uint64_t run_room; /* bytes that the receiver's queue still takes */
-};
+bool
+intake_may_go_on(const struct peer *peer)
+{
+	return !peer->has_ended && peer->doom_reason == NULL &&
+	       list_is_empty(&peer->pause);
+}
 
 /* Descriptors ----------------------------------------------------------- */
 
-static int
+int
 intake_claim_fd(struct peer *peer)
 {
 	int fd;
@@ -56,19 +39,24 @@ intake_claim_fd(struct peer *peer)
 }
 
 static void
+intake_drop_fd(struct peer *peer, int fd)
+{
+	(void)sys_close(fd);
+	peer->unclaimed++;
+	peer->exchange->losses.descriptors++;
+}
+
+static void
 intake_keep_fd(struct peer *peer, int fd)
 {
 	if (peer->fds == NULL) {
 		peer->fd_room = 2 * MUSTER_FDS_MAX;
 		peer->fds = malloc(peer->fd_room * sizeof *peer->fds);
 	}
-	if (peer->fds == NULL || peer->fd_count == peer->fd_room) {
-		(void)sys_close(fd);
-		peer->unclaimed++;
-		peer->exchange->losses.descriptors++;
-		return;
-	}
-	peer->fds[peer->fd_count++] = fd;
+	if (peer->fds == NULL || peer->fd_count == peer->fd_room)
+		intake_drop_fd(peer, fd);
+	else
+		peer->fds[peer->fd_count++] = fd;
 }
 
 /* Every control message is walked: what isn't wanted is closed. */
@@ -90,15 +78,17 @@ intake_collect_fds(struct peer *peer, struct msghdr *message)
 	}
 }
 
-/* After a walk over all whole headers: what no frame took is closed. */
+/*
+ * After a walk over all whole headers: what no frame took is closed. A header
+ * of which only a part has come yet may still want the oldest.
+ */
 static void
 intake_close_unclaimed(struct peer *peer)
 {
-	while (peer->fd_count > 0) {
-		(void)sys_close(intake_claim_fd(peer));
-		peer->unclaimed++;
-		peer->exchange->losses.descriptors++;
-	}
+	if (peer->stash_size > 0 && peer->stash_size < MUSTER_HEADER_SIZE)
+		return;
+	while (peer->fd_count > 0)
+		intake_drop_fd(peer, intake_claim_fd(peer));
 	free(peer->fds);
 	peer->fds = NULL;
 	if (peer->unclaimed >= MUSTER_FDS_UNCLAIMED_MAX)
@@ -106,208 +96,39 @@ intake_close_unclaimed(struct peer *peer)
 			"it sent descriptors that belong to no frame");
 }
 
-/* Whether the peer may go on: it neither ended nor waits for room. */
-static bool
-intake_may_go_on(const struct peer *peer)
-{
-	return !peer->has_ended && list_is_empty(&peer->pause);
-}
-
-/* Runs ------------------------------------------------------------------ */
-
-static void
-walk_end_run(struct walk *walk)
-{
-	struct outbox *outbox;
-
-	if (walk->run_frames == 0)
-		return;
-	outbox = walk->to->outbox;
-	outbox_append_run(outbox,
-		(struct piece){
-			.block = walk->block,
-			.offset = walk->run_start,
-			.length = walk->at - walk->run_start,
-		},
-		walk->run_last,
-		(struct outbox_source){
-			.channel = walk->peer->outbox->channel,
-			.sequence = walk->row->received,
-		});
-	outbox_row(outbox)->messages_in += walk->run_frames;
-	walk->run_frames = 0;
-	peer_queued(walk->to);
-	if (!outbox_is_under_limit(outbox) && !walk->peer->is_draining)
-		peer_pause(walk->peer, &outbox->paused);
-}
-
-/*
- * Makes the worker `to` the receiver of runs, when frames for it need no more
- * than a stamp: it has joined, and its queue takes frames.
- */
-static bool
-walk_choose(struct walk *walk, uint32_t to)
-{
-	struct endpoint *endpoint = exchange_endpoint(walk->peer->exchange, to);
-	struct outbox *outbox;
-
-	walk->to = NULL;
-	if (endpoint == NULL || endpoint->peer == NULL || endpoint->is_dormant)
-		return false;
-	outbox = endpoint->peer->outbox;
-	if (!(outbox_row(outbox)->flags & MEMORY_JOINED) ||
-		!outbox_is_under_limit(outbox) || !outbox_has_room(outbox))
-		return false;
-	walk->to = endpoint->peer;
-	walk->to_id = to;
-	walk->run_room = outbox->limit - outbox->queued;
-	return true;
-}
-
-/*
- * The fast way: a plain message from a joined worker to another. Returns false
- * when the frame must take the slow one.
- */
-static inline bool
-walk_run(struct walk *walk, const struct frame_header *header, uint32_t total)
-{
-	uint8_t *bytes = walk->base + walk->at;
-
-	if (walk->to == NULL || header->to != walk->to_id) {
-		walk_end_run(walk);
-		if (!intake_may_go_on(walk->peer) ||
-			!walk_choose(walk, header->to))
-			return false;
-	}
-	if (walk->run_frames++ == 0)
-		walk->run_start = walk->at;
-	walk->run_last = outbox_next_sequence(walk->to->outbox);
-	frame_stamp_from(bytes, walk->peer->id);
-	frame_stamp_sequence(bytes, walk->run_last);
-	walk->at += total;
-	return true;
-}
-
-/* Sequences ------------------------------------------------------------- */
-
-/*
- * The first frame of a process settles whether it takes part, and joins it,
- * unless that frame is a `resume`.
- */
-static void
-walk_join(struct walk *walk)
-{
-	struct peer *peer = walk->peer;
-
-	walk->row->flags |= MEMORY_JOINED;
-	outbox_renumber(peer->outbox);
-	peer->outbox->is_open = true;
-	peer_queued(peer);
-	if (peer->endpoint->is_ready)
-		peer->endpoint->group->must_dispatch = true;
-	peer->hooks->joined(peer);
-}
-
-/*
- * Checks the number of a whole frame. What has none though its sender counts
- * is a frame to 0 (`ack`, `resume`), and router.c checks that it is one.
- */
-static enum frame_fault
-walk_sequence(struct walk *walk, const struct frame_header *header)
-{
-	struct memory_channel *row = walk->row;
-
-	if (walk->peer->role != PEER_WORKER)
-		return header->sequence == 0 ? FRAME_OK : FRAME_BAD_SEQUENCE;
-	if (walk->peer->awaits_resume)
-		return FRAME_OK;
-	if (!(row->flags & MEMORY_SETTLED)) {
-		if (header->sequence > 1)
-			return FRAME_BAD_SEQUENCE;
-		row->flags |= MEMORY_SETTLED;
-		if (header->sequence == 1)
-			row->flags |= MEMORY_TAKES_PART;
-	}
-	if (!(row->flags & MEMORY_TAKES_PART)) {
-		if (header->sequence != 0)
-			return FRAME_BAD_SEQUENCE;
-	} else if (header->sequence == 0) {
-		return header->to == MUSTER_TO_SUPERVISOR ? FRAME_OK
-							  : FRAME_BAD_SEQUENCE;
-	} else if (header->sequence != frame_next_sequence(row->received)) {
-		return FRAME_BAD_SEQUENCE;
-	}
-	if (!(row->flags & MEMORY_JOINED))
-		walk_join(walk);
-	return FRAME_OK;
-}
-
-/* The slow way ---------------------------------------------------------- */
-
-static void
-walk_count(struct walk *walk, const struct frame_header *header)
-{
-	walk->frames++;
-	if (header->sequence == 0)
-		return;
-	walk->row->received = header->sequence;
-	walk->counted++;
-	walk->bytes += header->size + MUSTER_HEADER_SIZE;
-}
-
-/*
- * Routes a whole frame. Returns false when it was not taken: the peer has
- * ended, or is paused and the frame will be offered again.
- */
-static bool
-walk_route(struct walk *walk, struct inbound *in)
-{
-	struct peer *peer = walk->peer;
-	enum frame_fault fault = walk_sequence(walk, &in->header);
-
-	if (fault != FRAME_OK) {
-		peer_break(peer, frame_fault_text(fault));
-		return false;
-	}
-	if (peer->has_ended)
-		return false;
-	if (peer->role == PEER_WORKER && !peer->is_draining &&
-		in->header.id != 0 && !outbox_is_under_limit(peer->outbox)) {
-		/* What can have an answer waits until the answers that it got
-		 * already are read. Acknowledgements never wait. */
-		peer_pause(peer, &peer->outbox->paused);
-		return false;
-	}
-	in->fd = peer->claimed_fd;
-	if ((in->header.flags & MUSTER_FLAG_FD) && in->fd < 0)
-		in->fd = intake_claim_fd(peer);
-	peer->claimed_fd = in->fd;
-	if (!router_route(peer, in))
-		return false;
-	peer->claimed_fd = -1;
-	walk_count(walk, &in->header);
-	return true;
-}
-
 /* Unfinished frames ----------------------------------------------------- */
 
+/* Adds to the long frame under way; neighbours join. */
 static bool
 intake_add_piece(struct peer *peer, struct piece piece)
 {
+	struct piece *last = peer->piece_count == 0
+				     ? NULL
+				     : &peer->pieces[peer->piece_count - 1];
+
+	if (last != NULL && last->block == piece.block &&
+		last->offset + last->length == piece.offset) {
+		last->length += piece.length;
+		return true;
+	}
 	if (peer->pieces == NULL)
-		peer->pieces = malloc(RING_PIECES_MAX * sizeof *peer->pieces);
-	if (peer->pieces == NULL || peer->piece_count == RING_PIECES_MAX)
+		peer->pieces = malloc(INTAKE_PIECES_MAX * sizeof *peer->pieces);
+	if (peer->pieces == NULL || peer->piece_count == INTAKE_PIECES_MAX)
 		return false;
 	memory_reference(peer->exchange->memory, piece.block);
 	peer->pieces[peer->piece_count++] = piece;
 	return true;
 }
 
-static void
+void
 intake_drop_pieces(struct peer *peer)
 {
+	struct memory *memory = peer->exchange->memory;
+
 	for (uint32_t i = 0; i < peer->piece_count; i++)
-		memory_release(peer->exchange->memory, peer->pieces[i].block);
+		memory_release(memory, peer->pieces[i].block);
+	memory_release(memory, peer->own_block);
+	peer->own_block = MEMORY_NONE;
 	peer->exchange->promised -= peer->missing;
 	peer->piece_count = 0;
 	peer->missing = 0;
@@ -315,257 +136,71 @@ intake_drop_pieces(struct peer *peer)
 	peer->pieces = NULL;
 }
 
-/* More of the long frame that is under way. */
-static void
-walk_take_missing(struct walk *walk)
-{
-	struct peer *peer = walk->peer;
-	uint32_t here = walk->end - walk->at;
-
-	if (here > peer->missing)
-		here = peer->missing;
-	if (here == 0)
-		return;
-	if (!intake_add_piece(peer, (struct piece){.block = walk->block,
-					    .offset = walk->at,
-					    .length = here})) {
-		peer_break(peer, "a frame came in too many pieces");
-		return;
-	}
-	peer->missing -= here;
-	peer->exchange->promised -= here;
-	walk->at += here;
-}
-
-/* The long frame is whole: it goes as its pieces. */
-static void
-walk_route_pieces(struct walk *walk)
-{
-	struct peer *peer = walk->peer;
-	struct inbound in = {
-		.pieces = peer->pieces, .count = peer->piece_count};
-
-	in.bytes = memory_at(peer->exchange->view, peer->pieces[0].block,
-		peer->pieces[0].offset);
-	frame_load(in.bytes, &in.header);
-	if (walk_route(walk, &in))
-		intake_drop_pieces(peer);
-}
-
 /*
  * Room for what is still to come of a long frame is promised when its header
  * is known, so that frames that are half in can't keep each other waiting for
- * ever.
+ * ever. Returns false when the peer has to wait for it, or has ended since that
+ * frame could never have it.
  */
 static bool
-intake_has_room_for(struct exchange *exchange, uint32_t missing)
+intake_promise(struct peer *peer, uint32_t missing)
 {
-	uint64_t free_bytes = (uint64_t)memory_large_free(exchange->memory) *
-			      MEMORY_LARGE_SIZE;
+	struct exchange *exchange = peer->exchange;
+	uint64_t wanted = exchange->promised + missing + EXCHANGE_LARGE_RESERVE;
 
-	return exchange->promised + missing + EXCHANGE_LARGE_RESERVE <=
-	       free_bytes;
+	if ((uint64_t)missing + EXCHANGE_LARGE_RESERVE >
+		(uint64_t)memory_large_count(exchange->memory) *
+			MEMORY_LARGE_SIZE) {
+		peer_break(peer, "the size is over what memory_limit allows");
+		return false;
+	}
+	if (wanted > (uint64_t)memory_large_free(exchange->memory) *
+			     MEMORY_LARGE_SIZE) {
+		peer_pause(peer, &exchange->waits_memory);
+		return false;
+	}
+	exchange->promised += missing;
+	peer->missing = missing;
+	return true;
 }
 
-/* What is left at the end of a read is the start of a frame. */
-static void
-walk_keep_start(struct walk *walk)
+/* A start that is short is copied. */
+static bool
+intake_stash(struct peer *peer, const uint8_t *bytes, uint32_t size)
 {
-	struct peer *peer = walk->peer;
 	struct exchange *exchange = peer->exchange;
-	struct frame_header header = {.size = 0};
-	uint32_t left = walk->end - walk->at;
-	enum frame_fault fault;
 
-	if (left >= MUSTER_HEADER_SIZE) {
-		frame_load(walk->base + walk->at, &header);
-		fault = frame_check(&header, walk->max_message);
-		if (fault != FRAME_OK) {
-			peer_break(peer, frame_fault_text(fault));
-			return;
-		}
+	peer->stash = memory_take_small(exchange->memory, false);
+	if (peer->stash == MEMORY_NONE) {
+		peer_pause(peer, &exchange->waits_memory);
+		return false;
+	}
+	memcpy(memory_at(exchange->view, peer->stash, 0), bytes, size);
+	peer->stash_size = size;
+	return true;
+}
+
+bool
+intake_keep_start(struct peer *peer, struct piece start)
+{
+	const uint8_t *bytes =
+		memory_at(peer->exchange->view, start.block, start.offset);
+	struct frame_header header = {.size = 0};
+
+	if (start.length >= MUSTER_HEADER_SIZE) {
+		frame_load(bytes, &header);
 		if ((header.flags & MUSTER_FLAG_FD) && peer->claimed_fd < 0)
 			peer->claimed_fd = intake_claim_fd(peer);
 	}
-	if (left < EXCHANGE_STASH_MAX) {
-		peer->stash = memory_take_small(exchange->memory, false);
-		if (peer->stash == MEMORY_NONE) {
-			peer_pause(peer, &exchange->waits_memory);
-			return;
-		}
-		memcpy(memory_at(exchange->view, peer->stash, 0),
-			walk->base + walk->at, left);
-		peer->stash_size = left;
-		walk->at = walk->end;
-		return;
-	}
-	peer->missing = MUSTER_HEADER_SIZE + header.size - left;
-	if (!intake_has_room_for(exchange, peer->missing)) {
-		peer->missing = 0;
-		peer_pause(peer, &exchange->waits_memory);
-		return;
-	}
-	exchange->promised += peer->missing;
-	if (!intake_add_piece(peer, (struct piece){.block = walk->block,
-					    .offset = walk->at,
-					    .length = left})) {
-		peer_break(peer, "there is no memory for a long frame");
-		return;
-	}
-	walk->at = walk->end;
-}
-
-/* The walk -------------------------------------------------------------- */
-
-static inline bool
-walk_is_plain(const struct walk *walk, const struct frame_header *header)
-{
-	return header->kind == MUSTER_MESSAGE && header->flags == 0 &&
-	       header->name_size == 0 && header->to - 1 < MUSTER_FIRST_CLIENT &&
-	       header->size - 1 < walk->max_message;
-}
-
-/* Walks whole frames until one can't be taken or the bytes end. */
-static void
-walk_frames(struct walk *walk)
-{
-	struct peer *peer = walk->peer;
-	bool is_fast = peer->role == PEER_WORKER && !peer->awaits_resume;
-	struct frame_header header;
-
-	while (walk->end - walk->at >= MUSTER_HEADER_SIZE) {
-		uint32_t left = walk->end - walk->at;
-		struct piece piece;
-		struct inbound in;
-		uint32_t expected;
-
-		frame_load(walk->base + walk->at, &header);
-		expected = walk->row->flags & MEMORY_TAKES_PART
-				   ? frame_next_sequence(walk->row->received)
-				   : 0;
-		if (is_fast && walk_is_plain(walk, &header) &&
-			header.sequence == expected &&
-			(walk->row->flags & MEMORY_JOINED) &&
-			header.size <= left - MUSTER_HEADER_SIZE &&
-			walk_run(walk, &header,
-				MUSTER_HEADER_SIZE + header.size)) {
-			walk_count(walk, &header);
-			/* The frame that fills a queue is the last for now. */
-			if (walk->at - walk->run_start > walk->run_room) {
-				walk_end_run(walk);
-				walk->to = NULL;
-				if (!intake_may_go_on(peer))
-					return;
-			}
-			continue;
-		}
-		walk_end_run(walk);
-		walk->to = NULL;
-		if (!intake_may_go_on(peer))
-			return;
-		if (frame_check(&header, walk->max_message) == FRAME_OK &&
-			header.size > left - MUSTER_HEADER_SIZE)
-			return;
-		if (frame_check(&header, walk->max_message) != FRAME_OK) {
-			peer_break(peer, frame_fault_text(frame_check(
-						 &header, walk->max_message)));
-			return;
-		}
-		piece = (struct piece){
-			.block = walk->block,
-			.offset = walk->at,
-			.length = MUSTER_HEADER_SIZE + header.size,
-		};
-		in = (struct inbound){
-			.header = header,
-			.bytes = walk->base + walk->at,
-			.pieces = &piece,
-			.count = 1,
-		};
-		if (!walk_route(walk, &in))
-			return;
-		walk->at += piece.length;
-		if (!intake_may_go_on(peer))
-			return;
-	}
-	walk_end_run(walk);
-}
-
-/* Walks the bytes `at` … `end` of a block and keeps what is left of them. */
-static void
-intake_walk(struct peer *peer, uint32_t block, uint32_t at, uint32_t end)
-{
-	struct exchange *exchange = peer->exchange;
-	struct walk walk = {
-		.peer = peer,
-		.row = outbox_row(peer->outbox),
-		.block = block,
-		.at = at,
-		.end = end,
-		.base = memory_at(exchange->view, block, 0),
-		.max_message =
-			peer->endpoint != NULL
-				? peer->endpoint->group->limits.max_message
-				: MUSTER_MAX_MESSAGE,
-	};
-
-	if (peer->missing > 0)
-		walk_take_missing(&walk);
-	if (!peer->has_ended && peer->piece_count > 0 && peer->missing == 0)
-		walk_route_pieces(&walk);
-	if (intake_may_go_on(peer) && peer->missing == 0)
-		walk_frames(&walk);
-	if (intake_may_go_on(peer) && peer->missing == 0 && walk.at < walk.end)
-		walk_keep_start(&walk);
-
-	walk.row->messages_out += walk.frames;
-	peer_count_read(peer, walk.counted, walk.bytes);
-	if (peer->has_ended)
-		return;
-	if (walk.at < walk.end) { /* it is paused: the rest waits with it */
-		peer->rest = (struct piece){.block = block,
-			.offset = walk.at,
-			.length = walk.end - walk.at};
-		memory_reference(exchange->memory, block);
-	} else if (intake_may_go_on(peer)) {
-		intake_close_unclaimed(peer);
-	}
-}
-
-/* What waited while the peer was paused comes before what is read. */
-static void
-intake_walk_rest(struct peer *peer)
-{
-	struct piece rest = peer->rest;
-
-	if (rest.length == 0) {
-		if (peer->piece_count > 0 && peer->missing == 0)
-			intake_walk(peer, peer->pieces[0].block, 0, 0);
-		return;
-	}
-	peer->rest.length = 0;
-	intake_walk(peer, rest.block, rest.offset, rest.offset + rest.length);
-	memory_release(peer->exchange->memory, rest.block);
-}
-
-/* Reading --------------------------------------------------------------- */
-
-/* Makes the shared block have room. Returns false: no block is free. */
-static bool
-intake_prepare_block(struct exchange *exchange)
-{
-	if (exchange->receive_block != MEMORY_NONE) {
-		if (memory_references(
-			    exchange->memory, exchange->receive_block) == 1)
-			exchange->receive_fill = 0;
-		if (MEMORY_LARGE_SIZE - exchange->receive_fill >=
-			EXCHANGE_RECEIVE_MIN)
-			return true;
-		memory_release(exchange->memory, exchange->receive_block);
-	}
-	exchange->receive_block = memory_take_large(exchange->memory);
-	exchange->receive_fill = 0;
-	return exchange->receive_block != MEMORY_NONE;
+	if (start.length < EXCHANGE_STASH_MAX)
+		return intake_stash(peer, bytes, start.length);
+	if (!intake_promise(
+		    peer, MUSTER_HEADER_SIZE + header.size - start.length))
+		return false;
+	if (intake_add_piece(peer, start))
+		return true;
+	peer_break(peer, "there is no memory for a long frame");
+	return false;
 }
 
 /* The copied start of a frame goes in front of what is read next. */
@@ -589,47 +224,205 @@ intake_drop_stash(struct peer *peer)
 	peer->stash_size = 0;
 }
 
+/* Walking --------------------------------------------------------------- */
+
+static void
+intake_walk(struct peer *peer, uint32_t block, uint32_t at, uint32_t end)
+{
+	peer->is_walking = true;
+	at = walk_bytes(peer, block, at, end);
+	peer->is_walking = false;
+	if (peer->has_ended)
+		return;
+	if (at < end) { /* it is paused: the rest waits with it */
+		peer->rest = (struct piece){
+			.block = block, .offset = at, .length = end - at};
+		memory_reference(peer->exchange->memory, block);
+	} else if (intake_may_go_on(peer)) {
+		intake_close_unclaimed(peer);
+	}
+}
+
+/* What waited while the peer was paused comes before what is read. */
+static void
+intake_walk_rest(struct peer *peer)
+{
+	struct piece rest = peer->rest;
+
+	if (rest.length > 0) {
+		peer->rest.length = 0;
+		intake_walk(peer, rest.block, rest.offset,
+			rest.offset + rest.length);
+		memory_release(peer->exchange->memory, rest.block);
+	} else if (peer->piece_count > 0 && peer->missing == 0) {
+		intake_walk(peer, peer->pieces[0].block, 0, 0);
+	}
+}
+
+/* Reading --------------------------------------------------------------- */
+
+/* Makes the shared block have room. Returns false: no block is free. */
+static bool
+intake_prepare_block(struct exchange *exchange)
+{
+	struct memory *memory = exchange->memory;
+
+	if (exchange->receive_block != MEMORY_NONE) {
+		if (memory_references(memory, exchange->receive_block) == 1)
+			exchange->receive_fill = 0;
+		if (MEMORY_LARGE_SIZE - exchange->receive_fill >=
+			EXCHANGE_RECEIVE_MIN)
+			return true;
+		memory_release(memory, exchange->receive_block);
+	}
+	exchange->receive_block = memory_take_large(memory);
+	exchange->receive_fill = 0;
+	return exchange->receive_block != MEMORY_NONE;
+}
+
+/* Makes the block of the long frame under way have room. */
+static bool
+intake_prepare_own(struct peer *peer)
+{
+	struct memory *memory = peer->exchange->memory;
+
+	if (peer->own_block != MEMORY_NONE) {
+		if (peer->own_fill < MEMORY_LARGE_SIZE)
+			return true;
+		memory_release(memory, peer->own_block);
+	}
+	peer->own_block = memory_take_large(memory);
+	peer->own_fill = 0;
+	return peer->own_block != MEMORY_NONE;
+}
+
 static ssize_t
-intake_receive(struct peer *peer, uint8_t *to, size_t size)
+intake_receive(struct peer *peer, struct iovec *iov, size_t count)
 {
 	union {
 		char room[CMSG_SPACE(MUSTER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = {.iov_base = to, .iov_len = size};
 	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
+		.msg_iov = iov,
+		.msg_iovlen = count,
 		.msg_control = control.room,
 		.msg_controllen = sizeof control.room,
 	};
-	ssize_t n = sys_recvmsg(peer->fd, &message, MSG_CMSG_CLOEXEC);
+	ssize_t n = sys_recvmsg(
+		peer->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
 	if (n >= 0 && message.msg_controllen > 0)
 		intake_collect_fds(peer, &message);
 	return n;
 }
 
-/* Books a read for the fairness of turns. */
-static void
-intake_book(struct peer *peer, size_t asked, size_t got)
+/* How much of `room` may be read at once: who fills its reads gets less while
+ * others have input. */
+static uint32_t
+intake_share(const struct peer *peer, uint32_t room)
+{
+	if (peer->is_greedy && peer->exchange->busy_before > 1 &&
+		room > EXCHANGE_GREEDY_BYTES)
+		return EXCHANGE_GREEDY_BYTES;
+	return room;
+}
+
+/*
+ * Reads into `iov`. Returns how much came; 0: nothing, or the channel is at its
+ * end.
+ */
+static uint32_t
+intake_fetch(struct peer *peer, struct iovec *iov, size_t count)
 {
 	struct exchange *exchange = peer->exchange;
+	size_t asked = iov[0].iov_len + (count > 1 ? iov[1].iov_len : 0);
+	ssize_t n = intake_receive(peer, iov, count);
 
-	exchange->turn_bytes += (uint32_t)got;
-	peer->is_greedy = got == asked;
-	if (got >= EXCHANGE_BUSY_BYTES)
+	if (n == -EAGAIN)
+		return 0;
+	if (n <= 0) {
+		peer_end(peer, PEER_END_CLOSED,
+			n == 0 || n == -ECONNRESET ? "its end was closed"
+						   : "reading failed");
+		return 0;
+	}
+	exchange->turn_bytes += (uint32_t)n;
+	peer->is_greedy = (size_t)n == asked;
+	if (n >= EXCHANGE_BUSY_BYTES)
 		exchange->busy++;
+	return (uint32_t)n;
+}
+
+/* More of the long frame under way, and what follows it. */
+static void
+intake_read_long(struct peer *peer)
+{
+	struct exchange *exchange = peer->exchange;
+	uint32_t start = exchange->receive_fill, room, n, mine;
+	struct iovec iov[2];
+
+	if (!intake_prepare_own(peer)) {
+		peer_pause(peer, &exchange->waits_memory);
+		return;
+	}
+	room = MEMORY_LARGE_SIZE - peer->own_fill;
+	room = intake_share(peer, room < peer->missing ? room : peer->missing);
+	iov[0].iov_base =
+		memory_at(exchange->view, peer->own_block, peer->own_fill);
+	iov[0].iov_len = room;
+	iov[1].iov_base =
+		memory_at(exchange->view, exchange->receive_block, start);
+	iov[1].iov_len = MEMORY_LARGE_SIZE - start;
+	n = intake_fetch(peer, iov, room == peer->missing ? 2 : 1);
+	if (n == 0)
+		return;
+	mine = n < room ? n : room;
+	if (!intake_add_piece(peer, (struct piece){.block = peer->own_block,
+					    .offset = peer->own_fill,
+					    .length = mine})) {
+		peer_break(peer, "a frame came in too many pieces");
+		return;
+	}
+	peer->own_fill += mine;
+	peer->missing -= mine;
+	exchange->promised -= mine;
+	if (peer->missing > 0)
+		return;
+	exchange->receive_fill = start + n - mine;
+	intake_walk(
+		peer, exchange->receive_block, start, exchange->receive_fill);
+}
+
+static void
+intake_read_frames(struct peer *peer)
+{
+	struct exchange *exchange = peer->exchange;
+	uint32_t start = exchange->receive_fill, stashed, n;
+	uint8_t *to = memory_at(exchange->view, exchange->receive_block, start);
+	struct iovec iov;
+
+	stashed = intake_unstash(peer, to);
+	iov.iov_base = to + stashed;
+	iov.iov_len = intake_share(peer, MEMORY_LARGE_SIZE - start - stashed);
+	n = intake_fetch(peer, &iov, 1);
+	if (n == 0)
+		return;
+	intake_drop_stash(peer);
+	exchange->receive_fill = start + stashed + n;
+	intake_walk(
+		peer, exchange->receive_block, start, exchange->receive_fill);
 }
 
 bool
 intake_read(struct peer *peer)
 {
 	struct exchange *exchange = peer->exchange;
-	uint32_t start, stashed;
-	size_t room;
-	ssize_t n;
+	uint32_t before;
 
+	/* From inside one of its own hooks: its walk isn't over. */
+	if (peer->is_walking || peer->has_ended || peer->fd < 0)
+		return false;
 	intake_walk_rest(peer);
 	if (!intake_may_go_on(peer))
 		return false;
@@ -637,31 +430,12 @@ intake_read(struct peer *peer)
 		peer_pause(peer, &exchange->waits_memory);
 		return false;
 	}
-	start = exchange->receive_fill;
-	stashed = intake_unstash(peer,
-		memory_at(exchange->view, exchange->receive_block, start));
-	room = MEMORY_LARGE_SIZE - start - stashed;
-	if (peer->is_greedy && exchange->busy_before > 1 &&
-		room > EXCHANGE_GREEDY_BYTES)
-		room = EXCHANGE_GREEDY_BYTES;
-	n = intake_receive(peer,
-		memory_at(exchange->view, exchange->receive_block,
-			start + stashed),
-		room);
-	if (n == -EAGAIN)
-		return false;
-	if (n <= 0) {
-		peer_end(peer, PEER_END_CLOSED,
-			n == 0 || n == -ECONNRESET ? "its end was closed"
-						   : "reading failed");
-		return false;
-	}
-	intake_book(peer, room, (size_t)n);
-	intake_drop_stash(peer);
-	exchange->receive_fill = start + stashed + (uint32_t)n;
-	intake_walk(
-		peer, exchange->receive_block, start, exchange->receive_fill);
-	return intake_may_go_on(peer);
+	before = exchange->turn_bytes;
+	if (peer->missing > 0)
+		intake_read_long(peer);
+	else
+		intake_read_frames(peer);
+	return exchange->turn_bytes != before && intake_may_go_on(peer);
 }
 
 void

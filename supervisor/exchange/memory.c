@@ -30,8 +30,8 @@ struct memory_head {
 	uint32_t large_count, small_count;
 	uint32_t channels_used; /* rows ever taken */
 	uint32_t requests_used; /* rows ever written */
-	uint32_t reserved;
-	uint64_t size; /* of the file */
+	uint32_t clients_used;	/* addresses ever given to clients */
+	uint64_t size;		/* of the file */
 };
 
 struct memory {
@@ -166,11 +166,39 @@ memory_allocate(struct memory *memory, uint32_t large, uint32_t small)
 	return 0;
 }
 
+/* Whether an entry lies inside a block. */
+static bool
+memory_is_sane(const struct memory *memory, const struct memory_entry *entry)
+{
+	uint32_t large = memory->head->large_count;
+	uint32_t size =
+		entry->block < large ? MEMORY_LARGE_SIZE : MEMORY_SMALL_SIZE;
+
+	return entry->block < large + memory->head->small_count &&
+	       entry->offset <= size && entry->length <= size - entry->offset;
+}
+
+/* Whether the ring of a row adds up; what doesn't was never written by us. */
+static bool
+memory_ring_is_sane(const struct memory *memory, uint32_t channel)
+{
+	const struct memory_channel *row = &memory->view.channels[channel];
+
+	if (row->tail - row->head > MEMORY_RING_SIZE ||
+		row->written - row->head > row->tail - row->head)
+		return false;
+	for (uint32_t p = row->head; p != row->tail; p++)
+		if (!memory_is_sane(
+			    memory, memory_entry_at(&memory->view, channel, p)))
+			return false;
+	return true;
+}
+
 /* Counts who refers to what, from the rings that an earlier brain left. */
 static void
 memory_recount(struct memory *memory)
 {
-	uint32_t blocks = memory->head->large_count + memory->head->small_count;
+	uint32_t large_count = memory->head->large_count;
 	uint32_t large = 0, small = 0;
 
 	for (uint32_t c = memory->head->channels_used; c-- > 0;) {
@@ -180,19 +208,18 @@ memory_recount(struct memory *memory)
 			memory->free_channels[memory->free_channel_count++] = c;
 			continue;
 		}
+		if (!memory_ring_is_sane(memory, c))
+			channel->head = channel->written = channel->tail;
 		for (uint32_t p = channel->head; p != channel->tail; p++) {
 			uint32_t block =
 				memory_entry_at(&memory->view, c, p)->block;
 
-			if (block >= blocks)
-				continue;
 			memory->references[block]++;
-			if (block < memory->head->large_count) {
-				if (block >= large)
-					large = block + 1;
-			} else if (block - memory->head->large_count >= small) {
-				small = block - memory->head->large_count + 1;
-			}
+			if (block < large_count && block >= large)
+				large = block + 1;
+			if (block >= large_count &&
+				block - large_count >= small)
+				small = block - large_count + 1;
 		}
 	}
 	memory->fresh_large = large;
@@ -377,6 +404,18 @@ memory_large_free(const struct memory *memory)
 	       memory->fresh_large;
 }
 
+uint32_t
+memory_large_count(const struct memory *memory)
+{
+	return memory->head->large_count;
+}
+
+bool
+memory_is_tight(const struct memory *memory)
+{
+	return memory_large_free(memory) < memory->head->large_count / 4;
+}
+
 bool
 memory_had_release(struct memory *memory)
 {
@@ -415,6 +454,12 @@ uint32_t
 memory_channels_used(const struct memory *memory)
 {
 	return memory->head->channels_used;
+}
+
+uint32_t
+memory_next_client(struct memory *memory)
+{
+	return memory->head->clients_used++;
 }
 
 uint32_t

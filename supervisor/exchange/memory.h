@@ -46,10 +46,10 @@ enum memory_flag {
 
 /* The row of a channel. */
 struct memory_channel {
-	uint32_t use;	/* enum memory_use */
-	uint32_t flags; /* enum memory_flag */
-	uint64_t process;
-	uint32_t id; /* the endpoint's address */
+	uint32_t use;	  /* enum memory_use */
+	uint32_t flags;	  /* enum memory_flag */
+	uint64_t process; /* of MEMORY_WAITING with id 0: a group's mark */
+	uint32_t id;	  /* the endpoint's address */
 	uint32_t generation;
 	uint32_t received;    /* sequence of the last frame taken in */
 	uint32_t sent;	      /* sequence of the last frame put into the ring */
@@ -65,6 +65,7 @@ enum memory_entry_flag {
 	MEMORY_CONTINUES = 1, /* the frame goes on in the next entry */
 	MEMORY_PIECE = 2,     /* part of a frame of several entries */
 	MEMORY_WITH_FD = 4,   /* a descriptor travels with it */
+	MEMORY_TAKEN = 8,     /* taken out of the middle: passed over */
 };
 
 /*
@@ -74,10 +75,10 @@ enum memory_entry_flag {
 struct memory_entry {
 	uint32_t block, offset, length;
 	uint32_t flags;	 /* enum memory_entry_flag */
-	uint32_t first;	 /* sequence of the frame at `offset` when a run … */
-	uint32_t last;	 /* … and of the last frame that ends here */
+	uint32_t last;	 /* sequence of the last frame that ends here */
 	uint32_t sender; /* channel and sequence of the last frame's sender */
 	uint32_t sender_sequence;
+	uint32_t reserved;
 };
 
 /* An open request; `number` 0: a free row. */
@@ -153,8 +154,12 @@ void memory_reference(struct memory *memory, uint32_t block);
 void memory_release(struct memory *memory, uint32_t block);
 uint32_t memory_references(const struct memory *memory, uint32_t block);
 
-/* How many large blocks are free. */
+/* How many large blocks are free, and how many there are. */
 uint32_t memory_large_free(const struct memory *memory);
+uint32_t memory_large_count(const struct memory *memory);
+
+/* Whether so little is free that nothing small should pin a large block. */
+bool memory_is_tight(const struct memory *memory);
 
 /*
  * Whether a block was freed since this was last asked: who waits for room may
@@ -169,6 +174,9 @@ void memory_free_channel(struct memory *memory, uint32_t channel);
 
 /* Rows that were ever used are 0 … this minus 1. */
 uint32_t memory_channels_used(const struct memory *memory);
+
+/* A number that was never given out before in the memory's life, from 0. */
+uint32_t memory_next_client(struct memory *memory);
 
 /* Requests: rows that were ever written are 0 … used minus 1. */
 uint32_t memory_requests_used(const struct memory *memory);

@@ -24,16 +24,27 @@
 
 #include <sys/types.h>
 
+struct peer;
+
 struct outbox_fd {
 	uint32_t position; /* of the entry that it travels with */
 	int fd;
 };
 
+/* A small block to which frames are copied one behind another. */
+struct outbox_copies {
+	uint32_t block; /* MEMORY_NONE: none yet */
+	uint32_t fill;
+};
+
 struct outbox {
 	struct memory *memory;
 	const struct memory_view *view;
-	uint32_t channel; /* the row */
-	bool is_open;	  /* frames may be written */
+	uint32_t channel;  /* the row */
+	struct peer *peer; /* whose channel it is written to, or NULL */
+	bool is_open;	   /* frames may be written */
+	bool is_unread;	   /* its channel is paused: no ack can come in */
+	bool keeps_single; /* each frame has an entry of its own */
 
 	uint32_t written;	/* the first entry not wholly written */
 	uint32_t written_bytes; /* of that entry */
@@ -42,14 +53,13 @@ struct outbox {
 	uint64_t unacked;	/* bytes of the entries head … written */
 	uint64_t taken;		/* bytes that the kernel ever took */
 	uint64_t limit;		/* of queued: over it senders are paused */
-	uint64_t window;	/* of unacked: more is not written */
 	struct link paused;	/* peer::pause of those senders */
 
-	uint32_t copy_block; /* the small block that copies go to */
-	uint32_t copy_fill;
+	struct outbox_copies copies;
 
 	/* What has no number: welcome, acknowledgements, the answer to
 	 * `resume`. Written between two frames, before what waits. */
+	bool owes_ack; /* an `ack` is made when it can be written */
 	char *uncounted;
 	size_t uncounted_size, uncounted_written, uncounted_room;
 
@@ -63,6 +73,8 @@ enum {
 	/* Runs up to this are copied; longer ones referred to. */
 	OUTBOX_COPY_MAX = 512,
 	OUTBOX_COPY_MAX_SLOW = 8192,
+	/* A receiver with so much waiting is slow. */
+	OUTBOX_SLOW_BYTES = 256 * 1024,
 };
 
 /* Whose frame it is, kept with the entry. */
@@ -95,6 +107,26 @@ static inline bool
 outbox_is_under_limit(const struct outbox *outbox)
 {
 	return outbox->queued <= outbox->limit;
+}
+
+/* Whether so much is free that those who filled it may go on. */
+static inline bool
+outbox_is_low(const struct outbox *outbox)
+{
+	const struct memory_channel *row = outbox_row(outbox);
+
+	return outbox->queued <= outbox->limit / 2 &&
+	       row->tail - row->head <= MEMORY_RING_SIZE / 2;
+}
+
+/* Up to how many bytes are copied for this receiver now. */
+static inline uint32_t
+outbox_copy_max(const struct outbox *outbox)
+{
+	return outbox->queued > OUTBOX_SLOW_BYTES ||
+			       memory_is_tight(outbox->memory)
+		       ? OUTBOX_COPY_MAX_SLOW
+		       : OUTBOX_COPY_MAX;
 }
 
 /* Whether the ring has room for any frame. */
@@ -148,25 +180,26 @@ int outbox_append_copy(struct outbox *outbox, const struct frame_header *header,
 	const void *payload, struct outbox_source source, bool privileged);
 
 /*
- * Copies `header` into the outbox's small blocks and returns where it lies in
- * `ret_piece`, with a reference for the caller; the head of a frame whose body
- * is shared. Returns 0 or -ENOBUFS.
+ * Takes `size` bytes of a block for copies; returns where to write them, or
+ * NULL: no block is free. `ret_piece` has no reference of its own.
  */
-int outbox_copy_header(struct outbox *outbox, const struct frame_header *header,
-	const void *name, struct piece *ret_piece);
+uint8_t *outbox_copies_take(struct outbox_copies *copies, struct memory *memory,
+	uint32_t size, bool privileged, struct piece *ret_piece);
+void outbox_copies_drop(struct outbox_copies *copies, struct memory *memory);
+
+/* Whether the outbox's own block has room for a copy of `size` bytes. */
+bool outbox_copies_has_room(const struct outbox *outbox, uint32_t size);
 
 /* Queues bytes that have no number. Returns 0 or -ENOMEM. */
 int outbox_append_uncounted(
 	struct outbox *outbox, const void *bytes, size_t size);
 
-/* Whether there is something that may be written. */
-bool outbox_wants_write(const struct outbox *outbox);
-
 /*
- * Writes to `fd` what the kernel takes in one sendmsg.
+ * Writes to `fd` what the kernel takes and the window lets go.
  * Returns 1: everything that may be written is; 0: more is left (the socket is
- * full, or the call's bounds were reached); or the negative errno of a channel
- * that is broken (-EPIPE, -ECONNRESET, …).
+ * full, or the call's bounds were reached); -EBUSY: the kernel has no room,
+ * which no event will tell: try again a little later; or the negative errno of
+ * a channel that is broken (-EPIPE, -ECONNRESET, …).
  */
 int outbox_write(struct outbox *outbox, int fd);
 
@@ -203,16 +236,50 @@ struct outbox_taken {
 void outbox_take_all(struct outbox *outbox,
 	void (*take)(void *context, struct outbox_taken *taken), void *context);
 
+enum outbox_verdict {
+	OUTBOX_TAKE,  /* it is taken out */
+	OUTBOX_LEAVE, /* it stays; those behind it are offered too */
+	OUTBOX_STOP,  /* it stays, and so do all behind it */
+};
+
 /*
- * Takes single frames from the front of a ring that is written to no channel:
- * calls `take` until it returns false, which leaves that frame.
+ * Offers the frames of an outbox that keeps them single and is written to no
+ * channel, from the oldest on.
  */
-void outbox_take_while(struct outbox *outbox,
-	bool (*take)(void *context, struct outbox_taken *taken), void *context);
+void outbox_take_some(struct outbox *outbox,
+	enum outbox_verdict (*take)(void *context, struct outbox_taken *taken),
+	void *context);
+
+/*
+ * Moves all frames of which no byte was written into a new outbox, and sets the
+ * numbers back to what was. The caller ends `ret_rest` by outbox_fini.
+ * Returns 0; -ENOSPC: no row is free, nothing happened.
+ */
+int outbox_split(struct outbox *outbox, struct outbox *ret_rest);
 
 /* Calls `visit` for each frame not wholly written. */
 void outbox_visit_unwritten(struct outbox *outbox,
 	void (*visit)(void *context, const struct ring_frame *frame),
 	void *context);
+
+/* For the files of the outbox ------------------------------------------- */
+
+static inline struct memory_entry *
+outbox_entry(const struct outbox *outbox, uint32_t position)
+{
+	return memory_entry_at(outbox->view, outbox->channel, position);
+}
+
+/* The row keeps it too: who comes after a brain must know what went out. */
+void outbox_set_written(struct outbox *outbox, uint32_t position);
+
+/* Frees the entry at the head. An empty outbox keeps no block. */
+void outbox_pop(struct outbox *outbox);
+
+/* Takes the descriptor that travels with the entry at `position`, or -1. */
+int outbox_take_fd(struct outbox *outbox, uint32_t position);
+
+/* Keeps it with that entry. Returns 0 or -ENOMEM: it is still the caller's. */
+int outbox_keep_fd(struct outbox *outbox, int fd, uint32_t position);
 
 #endif

@@ -76,6 +76,11 @@ ring_next(const struct memory_view *view, uint32_t channel, uint32_t end,
 		const struct memory_entry *entry =
 			memory_entry_at(view, channel, cursor->position);
 
+		if (entry->flags & MEMORY_TAKEN) {
+			cursor->position++;
+			cursor->offset = 0;
+			continue;
+		}
 		if (entry->flags & MEMORY_PIECE) {
 			if (ring_pieces_frame(
 				    view, channel, end, cursor, ret_frame))

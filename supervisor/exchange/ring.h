@@ -2,7 +2,7 @@
  * ring.h: reading the frames that stand in a channel's ring, one after another,
  * whole runs and frames in pieces alike. It changes nothing and believes
  * nothing: an entry that doesn't add up (a brain died while it wrote) is passed
- * over.
+ * over, and so is one that was taken out of the middle.
  */
 #ifndef MUSTER_EXCHANGE_RING_H
 #define MUSTER_EXCHANGE_RING_H
@@ -11,8 +11,9 @@
 #include "protocol/frame.h"
 
 enum {
-	/* Parts of the longest frame: 16 MiB in large blocks, and a head. */
-	RING_PIECES_MAX = 160,
+	/* Parts of the longest frame: 128 MiB in large blocks, its start and a
+	 * header of its own. */
+	RING_PIECES_MAX = 520,
 };
 
 /* One contiguous part of a frame. */

@@ -1,7 +1,6 @@
 /*
- * state.h: the structs of the exchange, for its own modules only. exchange.c
- * owns groups, endpoints and the turn; peer.c the connections; intake.c what
- * comes in; router.c where it goes. exchange.h is what others see.
+ * state.h: the structs of the exchange, for its own modules only, and what
+ * these tell each other. exchange.h is what others see.
  */
 #ifndef MUSTER_EXCHANGE_STATE_H
 #define MUSTER_EXCHANGE_STATE_H
@@ -31,6 +30,12 @@ enum {
 	EXCHANGE_CLIENT_QUEUE = 8 << 20,
 	/* Large blocks that long frames leave to the rest. */
 	EXCHANGE_LARGE_RESERVE = 8 * MEMORY_LARGE_SIZE,
+	/* Who is not admitted has little to say. */
+	EXCHANGE_STRANGER_MESSAGE = 64 * 1024,
+	/* When the kernel had no room, without a word when it has again. */
+	EXCHANGE_RETRY_MS = 10,
+	/* Parts of a frame as it comes in; a broadcast adds a header. */
+	INTAKE_PIECES_MAX = RING_PIECES_MAX - 1,
 };
 
 /* What came to nobody; for the metrics. */
@@ -51,7 +56,6 @@ struct exchange {
 	struct link peers;	     /* peer::link */
 	struct endpoint **endpoints; /* by address; NULL: no such */
 	uint32_t endpoint_room;
-	uint32_t next_client;
 
 	struct requests requests;
 	struct link waits_request; /* peer::pause: no row was free */
@@ -59,11 +63,11 @@ struct exchange {
 	struct link dirty;   /* peer::dirty: to be written at the turn's end */
 	struct link ack_due; /* peer::ack: read and not acknowledged */
 	struct link dead;    /* peer::link: to be freed at the turn's end */
-	struct link woken;   /* peer::woken: they go on in the next turn */
+	struct link woken;   /* peer::woken: read at the next turn's end */
 
 	ev_prepare turn_end;
-	ev_idle go_on; /* active: the loop doesn't sleep before it ran */
-	ev_timer ack_timer;
+	ev_idle go_on; /* active: the loop doesn't sleep */
+	ev_timer ack_timer, retry_timer;
 
 	uint32_t receive_block; /* into which all channels are read */
 	uint32_t receive_fill;
@@ -108,8 +112,11 @@ struct peer {
 	bool has_ended;
 	bool is_retired;
 	bool is_draining;   /* its process is gone: no limit holds it back */
-	bool awaits_resume; /* its first frame must be `resume` */
-	json_t *welcome;    /* the answer to it */
+	bool is_walking;    /* its bytes are being walked */
+	enum peer_end doom; /* how it ends at the turn's end, … */
+	const char *doom_reason; /* … when this is set */
+	bool awaits_resume;	 /* its first frame must be `resume` */
+	json_t *welcome;	 /* the answer to it */
 
 	int fd;
 	ev_io readable, writable;
@@ -123,8 +130,9 @@ struct peer {
 	/* reading: an unfinished frame, … */
 	struct piece *pieces; /* its parts so far, each with a reference */
 	uint32_t piece_count;
-	uint32_t missing; /* bytes that are still to come */
-	uint32_t stash;	  /* … or its copied start: a small block */
+	uint32_t missing;	      /* bytes that are still to come … */
+	uint32_t own_block, own_fill; /* … into this block */
+	uint32_t stash; /* … or its copied start: a small block */
 	uint32_t stash_size;
 	int claimed_fd; /* that frame's descriptor */
 	/* … and what was read but can't be routed yet */
@@ -150,15 +158,25 @@ struct peer {
 
 /* exchange.c ------------------------------------------------------------ */
 
-/* The endpoint or client with an address, or NULL. */
+/* The endpoint or guest with an address, or NULL. */
 struct endpoint *exchange_endpoint(struct exchange *exchange, uint32_t id);
 struct peer *exchange_client(struct exchange *exchange, uint32_t id);
+
+/* The operator whose row is `channel`, or NULL. */
+struct peer *exchange_operator(struct exchange *exchange, uint32_t channel);
+
 struct group *exchange_group(
 	struct exchange *exchange, const char *name, size_t size);
 
-/* The outbox that takes what is addressed to the endpoint; made when there is
- * none. NULL without memory. */
-struct outbox *endpoint_outbox(struct endpoint *endpoint);
+/* Gives all that waits in an outbox without a process back. */
+void exchange_empty_outbox(struct exchange *exchange, struct outbox *outbox,
+	const char *code, const char *message);
+
+/* Frees such an outbox; who waits for it goes on. */
+void exchange_drop_outbox(struct outbox **outbox);
+
+/* Tries again in a moment to write to the peer. */
+void exchange_retry(struct peer *peer);
 
 /* The peer is to be written to at the turn's end. */
 static inline void
@@ -168,33 +186,79 @@ exchange_mark_dirty(struct peer *peer)
 		list_append(&peer->exchange->dirty, &peer->dirty);
 }
 
+/* group.c, endpoint.c ---------------------------------------------------- */
+
+/* The queue of what waits for any worker; made when there is none. NULL without
+ * memory. */
+struct outbox *group_waiting(struct group *group);
+
+/* Goes on with the row of an earlier brain. Returns false: it isn't its own. */
+bool group_adopt_waiting(struct group *group, uint32_t channel);
+
+/* The outbox that takes what is addressed to the endpoint; made when there is
+ * none. NULL without memory. */
+struct outbox *endpoint_outbox(struct endpoint *endpoint);
+
+/* Goes on with the row of an earlier brain. Returns false: it has one. */
+bool endpoint_adopt_outbox(struct endpoint *endpoint, uint32_t channel);
+
 /* peer.c ---------------------------------------------------------------- */
 
-/* Something was appended to the peer's outbox: mark it, watch its queue. */
+/* A peer without a channel, on no list. NULL without memory. */
+struct peer *peer_make(
+	struct exchange *exchange, const struct peer_hooks *hooks, void *data);
+
+/* Takes `fd` (-1: none) into the loop. */
+void peer_watch(struct peer *peer, int fd);
+
+/* Something was appended to the peer's outbox. */
 void peer_queued(struct peer *peer);
 
-/* Writes to the peer what the kernel takes. */
+/* Writes to the peer what the kernel takes. May end it. */
 void peer_flush(struct peer *peer);
 
 /* Stops reading the peer until one of `waiters` is woken. */
 void peer_pause(struct peer *peer, struct link *waiters);
 
-/* Lets all peers of the list go on. */
+/* Lets a paused peer go on: what waited with it is walked in the next turn. */
+void peer_go_on(struct peer *peer);
 void peer_wake_all(struct link *waiters);
 
-/* Ends the channel and tells its owner. */
-void peer_end(struct peer *peer, enum peer_end how, const char *reason);
+/* peer_say.c ------------------------------------------------------------- */
 
-/* Ends it for a rule that it broke: the peer is told too. */
-void peer_break(struct peer *peer, const char *reason);
+/* A frame without a number: `body`, and `received` where that is not NULL. */
+int peer_send_uncounted(struct peer *peer, enum muster_kind kind, uint64_t id,
+	json_t *body, const uint32_t *received);
 
-/* An error or a reply from 0, by its kind. */
-void peer_answer(struct peer *peer, enum muster_kind kind, uint64_t id,
+/* A frame from 0. Errors as peer_send. */
+int peer_send_text(struct peer *peer, enum muster_kind kind, uint64_t id,
 	const char *text, size_t size);
 
 /* An error from 0 in the protocol's shape; `to` 0: without. */
 void peer_refuse(struct peer *peer, uint64_t id, const char *code,
 	const char *message, uint32_t to);
+
+/* Acknowledges to all who wait for it. */
+void peer_ack_all(struct exchange *exchange);
+
+/* Counts frames as read, for acknowledging. */
+void peer_count_read(struct peer *peer, uint32_t frames, uint64_t bytes);
+
+/* peer_end.c ------------------------------------------------------------- */
+
+/* Ends the channel and tells its owner. */
+void peer_end(struct peer *peer, enum peer_end how, const char *reason);
+
+/* The same at the end of the turn, for where hooks must not be called. */
+void peer_doom(struct peer *peer, enum peer_end how, const char *reason);
+
+/* Ends it for a rule that it broke: the peer is told too. */
+void peer_break(struct peer *peer, const char *reason);
+
+/* Frees what a retired peer still holds; at the end of a turn. */
+void peer_free(struct peer *peer);
+
+/* peer_resume.c ---------------------------------------------------------- */
 
 /*
  * Answers a `resume` that says up to where the worker has `received`.
@@ -205,25 +269,36 @@ int peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received);
 /* Denies it and ends the channel. */
 void peer_refuse_resume(struct peer *peer, uint64_t id);
 
-/* Acknowledges to all who wait for it. */
-void peer_ack_all(struct exchange *exchange);
-
-/* Counts a frame or more as read, for acknowledging. */
-void peer_count_read(struct peer *peer, uint32_t frames, uint64_t bytes);
-
-/* Frees what a retired peer still holds; at the end of a turn. */
-void peer_free(struct peer *peer);
-
-/* intake.c -------------------------------------------------------------- */
+/* intake.c, walk.c ------------------------------------------------------- */
 
 /* One read and the walk over what it brought. Returns false when there was
  * nothing (EAGAIN), or the peer ended or is paused. */
 bool intake_read(struct peer *peer);
 
+/* Whether the peer may go on: it neither ended nor waits for room. */
+bool intake_may_go_on(const struct peer *peer);
+
+/* The oldest descriptor that arrived, or -1. */
+int intake_claim_fd(struct peer *peer);
+
+/* Keeps the start of a frame. Returns false: it waits for room, or ended. */
+bool intake_keep_start(struct peer *peer, struct piece start);
+
+/* Frees the long frame that was under way. */
+void intake_drop_pieces(struct peer *peer);
+
 /* Closes and frees what the reading side holds. */
 void intake_fini(struct peer *peer);
 
-/* router.c -------------------------------------------------------------- */
+/*
+ * Walks the long frame that has come in, then the bytes `at` … `end` of a
+ * block. Returns behind what was taken: less than `end` when the peer is paused
+ * or has ended.
+ */
+uint32_t walk_bytes(
+	struct peer *peer, uint32_t block, uint32_t at, uint32_t end);
+
+/* router.c and its parts -------------------------------------------------- */
 
 /* A frame that has come in whole. */
 struct inbound {
@@ -231,8 +306,7 @@ struct inbound {
 	uint8_t *bytes; /* of the header, in its block */
 	const struct piece *pieces;
 	uint32_t count;
-	int fd;		    /* or -1; taken over when the frame is taken */
-	uint32_t receivers; /* of a frame to ALL */
+	int fd; /* or -1; taken over when the frame is taken */
 };
 
 /*
@@ -251,6 +325,9 @@ void router_move(struct exchange *exchange, struct outbox_taken *taken,
 
 /* Hands out what waits for ANY worker of the group. */
 void router_dispatch(struct group *group);
+
+/* Frees the room of requests to ANY that expired while they waited. */
+void router_expire_waiting(struct exchange *exchange);
 
 /* A request's time is over. */
 void router_expired(struct request *request);

@@ -1,0 +1,112 @@
+/*
+ * peer_resume.c: processes that outlived the brain: their rows in the exchange
+ * memory, and the first frame on their new channels.
+ */
+#include "base/json.h"
+#include "base/sys.h"
+#include "state.h"
+
+#include <errno.h>
+
+/* The row of a worker's process, or MEMORY_NONE. */
+static uint32_t
+peer_find_row(struct exchange *exchange, uint64_t process)
+{
+	uint32_t used = memory_channels_used(exchange->memory);
+
+	for (uint32_t c = 0; c < used; c++)
+		if (exchange->view->channels[c].use == MEMORY_WORKER &&
+			exchange->view->channels[c].process == process)
+			return c;
+	return MEMORY_NONE;
+}
+
+bool
+exchange_wants_channel(struct exchange *exchange, uint64_t process)
+{
+	uint32_t channel = peer_find_row(exchange, process);
+	uint32_t flags;
+
+	if (channel == MEMORY_NONE)
+		return false;
+	flags = exchange->view->channels[channel].flags;
+	return !(flags & MEMORY_SETTLED) || (flags & MEMORY_TAKES_PART);
+}
+
+int
+peer_resume(struct endpoint *endpoint, uint64_t process, json_t *welcome,
+	int fd, const struct peer_hooks *hooks, void *data,
+	struct peer **ret_peer)
+{
+	struct exchange *exchange = endpoint->group->exchange;
+	uint32_t channel = peer_find_row(exchange, process);
+	struct peer *peer = NULL;
+	struct memory_channel *row;
+
+	if (channel != MEMORY_NONE)
+		peer = peer_make(exchange, hooks, data);
+	if (peer == NULL) {
+		if (fd >= 0)
+			(void)sys_close(fd);
+		return channel == MEMORY_NONE ? -ENOENT : -ENOMEM;
+	}
+	outbox_adopt(peer->outbox, exchange->memory, channel,
+		endpoint->group->limits.queue_limit);
+	row = outbox_row(peer->outbox);
+	peer->role = PEER_WORKER;
+	peer->outbox->peer = peer;
+	peer->endpoint = endpoint;
+	peer->id = endpoint->id;
+	peer->generation = row->generation;
+	peer->process = process;
+	peer->awaits_resume = true;
+	peer->welcome = json_incref(welcome);
+	if (fd < 0)
+		row->flags &= ~(uint32_t)MEMORY_JOINED;
+	peer_watch(peer, fd);
+	list_append(&exchange->peers, &peer->link);
+	if (peer->outbox->queued > 0)
+		peer_queued(peer); /* it doesn't wait for ever */
+	*ret_peer = peer;
+	return 0;
+}
+
+int
+peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received)
+{
+	struct memory_channel *row = outbox_row(peer->outbox);
+	uint32_t mine = row->received;
+	int r;
+
+	if (!(row->flags & MEMORY_SETTLED)) {
+		if (received != 0)
+			return -EPROTO;
+		row->flags |= MEMORY_SETTLED | MEMORY_TAKES_PART;
+	} else {
+		r = outbox_rewind(peer->outbox, received);
+		if (r < 0)
+			return r;
+	}
+	r = peer_send_uncounted(peer, MUSTER_REPLY, id, peer->welcome, &mine);
+	if (r < 0)
+		return r;
+	json_decref(peer->welcome);
+	peer->welcome = NULL;
+	peer->awaits_resume = false;
+	peer->outbox->is_open = row->flags & MEMORY_JOINED;
+	peer_queued(peer);
+	return 0;
+}
+
+void
+peer_refuse_resume(struct peer *peer, uint64_t id)
+{
+	json_t *body = json_pack("{s:s, s:s}", "code", "denied", "message",
+		"the channel begins with a resume that fits");
+
+	if (body != NULL &&
+		peer_send_uncounted(peer, MUSTER_ERROR, id, body, NULL) == 0)
+		(void)outbox_write(peer->outbox, peer->fd);
+	json_decref(body);
+	peer_end(peer, PEER_END_DENIED, "its resume doesn't fit");
+}

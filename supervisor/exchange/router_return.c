@@ -1,0 +1,97 @@
+/*
+ * router_return.c: frames that were taken out of a ring again: back to who sent
+ * them, or on to who comes next.
+ */
+#include "base/sys.h"
+#include "router.h"
+
+/* Who sent it, as far as somebody is there to hear of it; or NULL. */
+static struct peer *
+router_sender(struct exchange *exchange, const struct outbox_taken *taken)
+{
+	uint32_t from = taken->frame->header.from;
+	struct endpoint *endpoint = exchange_endpoint(exchange, from);
+
+	if (endpoint != NULL)
+		return endpoint->peer;
+	if (from != MUSTER_TO_SUPERVISOR)
+		return exchange_client(exchange, from);
+	/* An operator speaks as 0; what 0 itself says has no channel. */
+	return taken->source.channel == MEMORY_NONE
+		       ? NULL
+		       : exchange_operator(exchange, taken->source.channel);
+}
+
+void
+router_give_back(struct exchange *exchange, struct outbox_taken *taken,
+	const char *code, const char *message)
+{
+	const struct frame_header *header = &taken->frame->header;
+	struct request *request;
+	struct peer *sender;
+
+	if (taken->fd >= 0)
+		(void)sys_close(taken->fd);
+	switch (header->kind) {
+	case MUSTER_REQUEST:
+		request = requests_find(&exchange->requests, header->id);
+		if (request != NULL)
+			router_fail_request(exchange, request, code, message);
+		return;
+	case MUSTER_MESSAGE:
+		if (taken->source.channel == MEMORY_NONE)
+			return; /* an event: its receiver is gone */
+		sender =
+			header->id == 0 ? NULL : router_sender(exchange, taken);
+		if (sender == NULL) {
+			exchange->losses.uncounted++;
+			return;
+		}
+		exchange->losses.returned++;
+		peer_refuse(sender, header->id, code, message, header->to);
+		return;
+	default:
+		exchange->losses.answers++;
+	}
+}
+
+void
+router_move(struct exchange *exchange, struct outbox_taken *taken,
+	struct endpoint *to)
+{
+	const struct frame_header *header = &taken->frame->header;
+	struct outbox *outbox = endpoint_outbox(to);
+	struct request *request;
+	struct inbound in = {
+		.header = *header,
+		.bytes = taken->frame->bytes,
+		.pieces = taken->frame->pieces,
+		.count = taken->frame->count,
+		.fd = taken->fd,
+	};
+
+	/* An answer or an event was for the process, not for its successor. */
+	if (header->kind == MUSTER_REPLY || header->kind == MUSTER_ERROR ||
+		taken->source.channel == MEMORY_NONE) {
+		router_give_back(exchange, taken, "worker-died",
+			"the worker ended before it took it");
+		return;
+	}
+	if (to->is_dormant || outbox == NULL || !outbox_has_room(outbox)) {
+		router_give_back(exchange, taken, "not-running",
+			"the worker ended and has no successor");
+		return;
+	}
+	if (header->kind == MUSTER_REQUEST) {
+		request = requests_find(&exchange->requests, header->id);
+		if (request == NULL) {
+			if (in.fd >= 0)
+				(void)sys_close(in.fd);
+			return;
+		}
+		router_assign(request, to, &in);
+	}
+	router_append(outbox, &in, taken->source);
+	if (to->peer != NULL)
+		peer_queued(to->peer);
+}

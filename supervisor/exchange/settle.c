@@ -1,0 +1,199 @@
+/*
+ * settle.c: what an earlier brain left in the exchange memory, once all that
+ * lives on was made again: requests under way go on, what waits goes on
+ * waiting, and what belongs to nobody any more goes back.
+ */
+#include "state.h"
+
+static struct peer *
+exchange_peer_of(struct exchange *exchange, uint32_t channel, uint64_t process)
+{
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next) {
+		struct peer *peer = list_member(l, struct peer, link);
+
+		if (peer->outbox->channel == channel &&
+			peer->process == process)
+			return peer;
+	}
+	return NULL;
+}
+
+static bool
+exchange_adopt_request(void *context, struct request *request,
+	const struct memory_request *row)
+{
+	struct exchange *exchange = context;
+	struct peer *asker = exchange_peer_of(
+		exchange, row->asker_channel, row->asker_process);
+	struct peer *asked = NULL;
+
+	if (asker == NULL)
+		return false; /* nobody waits for the answer */
+	if (row->asked_channel != MEMORY_NONE)
+		asked = exchange_peer_of(
+			exchange, row->asked_channel, row->asked_process);
+	request->asker = asker;
+	request->asked = asked;
+	list_append(&asker->asking, &request->of_asker);
+	asker->asking_count++;
+	if (asked != NULL) {
+		list_append(&asked->answering, &request->of_asked);
+		asked->answering_count++;
+	}
+	return true;
+}
+
+/* Whether a peer or an endpoint of this life has the row. */
+static bool
+exchange_has_row(struct exchange *exchange, uint32_t channel)
+{
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next)
+		if (list_member(l, struct peer, link)->outbox->channel ==
+			channel)
+			return true;
+	for (struct link *g = exchange->groups.next; g != &exchange->groups;
+		g = g->next) {
+		struct group *group = list_member(g, struct group, link);
+
+		if (group->waiting != NULL &&
+			group->waiting->channel == channel)
+			return true;
+	}
+	for (uint32_t i = 0; i < exchange->endpoint_room; i++)
+		if (exchange->endpoints[i] != NULL &&
+			exchange->endpoints[i]->outbox != NULL &&
+			exchange->endpoints[i]->outbox->channel == channel)
+			return true;
+	return false;
+}
+
+struct settle {
+	struct exchange *exchange;
+	struct endpoint *endpoint; /* whose the row was, or NULL */
+};
+
+static void
+exchange_settle_frame(void *context, struct outbox_taken *taken)
+{
+	struct settle *settle = context;
+
+	if (settle->endpoint != NULL && !taken->was_written)
+		router_move(settle->exchange, taken, settle->endpoint);
+	else
+		router_give_back(settle->exchange, taken, "worker-died",
+			"the worker ended before it took the message");
+}
+
+/* Whether a group or an endpoint of this life goes on with the row. */
+static bool
+exchange_adopt_row(struct exchange *exchange, uint32_t channel)
+{
+	const struct memory_channel *row = &exchange->view->channels[channel];
+	struct endpoint *endpoint = exchange_endpoint(exchange, row->id);
+
+	if (row->use != MEMORY_WAITING)
+		return false;
+	if (row->id != 0)
+		return endpoint != NULL &&
+		       endpoint_adopt_outbox(endpoint, channel);
+	for (struct link *l = exchange->groups.next; l != &exchange->groups;
+		l = l->next)
+		if (group_adopt_waiting(
+			    list_member(l, struct group, link), channel))
+			return true;
+	return false;
+}
+
+static void
+exchange_settle_row(struct exchange *exchange, uint32_t channel)
+{
+	const struct memory_channel *row = &exchange->view->channels[channel];
+	struct settle settle = {
+		.exchange = exchange,
+		.endpoint = exchange_endpoint(exchange, row->id),
+	};
+	struct outbox outbox;
+
+	outbox_adopt(&outbox, exchange->memory, channel, 0);
+	outbox_take_all(&outbox, exchange_settle_frame, &settle);
+	outbox_fini(&outbox);
+}
+
+static void
+exchange_mark_request(void *context, const struct ring_frame *frame)
+{
+	struct exchange *exchange = context;
+	struct request *request;
+
+	if (frame->header.kind != MUSTER_REQUEST)
+		return;
+	request = requests_find(&exchange->requests, frame->header.id);
+	if (request != NULL)
+		request->marked = true;
+}
+
+/* Marks the requests that stand in queues without a process. */
+static void
+exchange_mark_waiting(struct exchange *exchange)
+{
+	for (struct link *g = exchange->groups.next; g != &exchange->groups;
+		g = g->next) {
+		struct group *group = list_member(g, struct group, link);
+
+		if (group->waiting != NULL)
+			outbox_visit_unwritten(group->waiting,
+				exchange_mark_request, exchange);
+		for (struct link *l = group->endpoints.next;
+			l != &group->endpoints; l = l->next) {
+			struct endpoint *endpoint =
+				list_member(l, struct endpoint, link);
+
+			if (endpoint->outbox != NULL && endpoint->peer == NULL)
+				outbox_visit_unwritten(endpoint->outbox,
+					exchange_mark_request, exchange);
+		}
+	}
+}
+
+/* Requests that no process has and that wait in no queue come back. */
+static void
+exchange_settle_requests(struct exchange *exchange)
+{
+	exchange_mark_waiting(exchange);
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next) {
+		struct peer *peer = list_member(l, struct peer, link);
+		struct link *at = peer->asking.next;
+
+		while (at != &peer->asking) {
+			struct request *request =
+				list_member(at, struct request, of_asker);
+
+			at = at->next;
+			if (request->asked == NULL && !request->marked)
+				router_fail_request(exchange, request,
+					"worker-died",
+					"the worker ended before it answered");
+			else
+				request->marked = false;
+		}
+	}
+}
+
+void
+exchange_settle(struct exchange *exchange)
+{
+	uint32_t used = memory_channels_used(exchange->memory);
+
+	if (!exchange->is_used)
+		return;
+	requests_recover(&exchange->requests, exchange_adopt_request, exchange);
+	for (uint32_t c = 0; c < used; c++)
+		if (exchange->view->channels[c].use != MEMORY_FREE &&
+			!exchange_has_row(exchange, c) &&
+			!exchange_adopt_row(exchange, c))
+			exchange_settle_row(exchange, c);
+	exchange_settle_requests(exchange);
+}
