@@ -87,8 +87,13 @@ receive(struct keeper_client *client, struct arrival *ret)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t n = sys_recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
+	/* A keeper that ended with records of ours unread leaves an error in
+	 * front of what it had sent; it is told once. */
+	do
+		n = sys_recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC);
+	while (n == -ECONNRESET);
 	ret->fd = -1;
 	if (n == -EAGAIN)
 		return -EAGAIN;
@@ -452,14 +457,6 @@ keeper_client_up(struct keeper_client *client)
 	(void)enqueue(client, &record, -1, false, true);
 }
 
-void
-keeper_client_end(struct keeper_client *client, int code)
-{
-	struct keeper_record record = {.kind = KEEPER_END, .result = code};
-
-	(void)enqueue(client, &record, -1, false, true);
-}
-
 /* The start -------------------------------------------------------------- */
 
 static int
@@ -473,6 +470,18 @@ wait_for(struct keeper_client *client, short events, struct instant deadline)
 		return -ETIMEDOUT;
 	r = sys_poll(&pair, 1, (int)left);
 	return r == 0 ? -ETIMEDOUT : r < 0 ? r : 0;
+}
+
+void
+keeper_client_end(struct keeper_client *client, int code)
+{
+	struct keeper_record record = {.kind = KEEPER_END, .result = code};
+	struct instant deadline = clock_after_ms(clock_now(), START_MS);
+
+	(void)enqueue(client, &record, -1, false, true);
+	while (keeper_client_flush(client) == -EAGAIN)
+		if (wait_for(client, POLLOUT, deadline) < 0)
+			return;
 }
 
 /* Makes room for one more at the end of a list. */

@@ -120,6 +120,11 @@ void keeper_client_signal(struct keeper_client *client, uint64_t process,
 void keeper_client_ack_exit(struct keeper_client *client, uint64_t process);
 void keeper_client_took(struct keeper_client *client, int signal);
 void keeper_client_up(struct keeper_client *client);
+
+/*
+ * The last thing that a brain says: the keeper ends with `code`. All that waits
+ * is sent first; the one call that may block, for at most 10 s.
+ */
 void keeper_client_end(struct keeper_client *client, int code);
 
 /* Sends what waits, as far as the socket takes it. Returns 0; -EAGAIN: some is

@@ -88,8 +88,15 @@ receive_record(int pair, struct keeper_record *ret_record, int *ret_fd)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = CMSG_LEN(sizeof(int))};
-	ssize_t got = sys_recvmsg(pair, &message, MSG_DONTWAIT);
-	struct cmsghdr *header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	struct cmsghdr *header;
+	ssize_t got;
+
+	/* A brain that ended with records of ours unread leaves an error in
+	 * front of what it had sent; it is told once. */
+	do
+		got = sys_recvmsg(pair, &message, MSG_DONTWAIT);
+	while (got == -ECONNRESET);
+	header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
 
 	if (got <= 0)
 		return got == -EAGAIN ? 0 : -1;
