@@ -38,7 +38,8 @@ Test(idle, never_wakes_up)
 	poll(NULL, 0, watched_ms);
 	cr_expect_eq(process_waits(run_keeper(run)), keeper_before);
 	cr_expect_eq(process_waits(brain), brain_before);
-	printf("# keeper and brain: PSS %ld + %ld KiB, private %ld + %ld KiB\n",
+	fprintf(stderr,
+		"keeper and brain: PSS %ld + %ld KiB, private %ld + %ld KiB\n",
 		process_memory(run_keeper(run), "Pss"),
 		process_memory(brain, "Pss"),
 		process_memory(run_keeper(run), "Private_Dirty"),

@@ -143,8 +143,8 @@ Test(run_basic, exit_code_of_the_last_worker)
 {
 	run_finish(RUN("--no-autorestart", "--", ROGUE, "exit=0"), 0);
 	run_finish(RUN("--no-autorestart", "--", ROGUE, "exit=7"), 7);
-	run_finish(RUN("--no-autorestart", "--", ROGUE, "kill=SEGV"),
-		128 + SIGSEGV);
+	run_finish(RUN("--no-autorestart", "--", ROGUE, "kill=KILL"),
+		128 + SIGKILL);
 	run_finish(RUN("-n", "3", "--no-autorestart", "--", ROGUE, "0/exit=0",
 			   "1/exit=5", "2/exit=6@200"),
 		5);
