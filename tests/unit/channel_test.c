@@ -496,3 +496,41 @@ Test(channel, a_descriptor_waits_for_its_frame)
 	close(ends[1]);
 	pair_fini(&pair);
 }
+
+/* Frames that need a block each, behind blocks that stayed empty. */
+static void
+send_long(enum channel_role role)
+{
+	struct pair pair;
+	const uint32_t size = 1 << 20;
+	char *body = malloc(size);
+	uint8_t *bytes = malloc(size + MUSTER_HEADER_SIZE);
+
+	memset(body, 'b', size);
+	pair_init(&pair, role);
+	for (uint32_t i = 1; i <= 12; i++) {
+		struct frame_header header;
+
+		cr_assert_not_null(channel_room(&pair.channel, 100));
+		cr_assert_eq(put(&pair.channel, 4, body, size), 0);
+		pull(&pair, bytes, size + MUSTER_HEADER_SIZE);
+		frame_load(bytes, &header);
+		cr_assert_eq(header.size, size);
+		cr_assert_eq(pair.channel.pending, 0);
+		if (role == CHANNEL_WORKER)
+			cr_assert_eq(channel_settle(&pair.channel, i), 0);
+		cr_expect_eq(pair.channel.head, pair.channel.tail);
+		cr_expect_eq(pair.channel.kept, 0);
+		cr_expect_lt(pair.channel.tail->capacity, size);
+	}
+	cr_expect_eq(channel_is_settled(&pair.channel), true);
+	pair_fini(&pair);
+	free(body);
+	free(bytes);
+}
+
+Test(channel, lets_go_of_long_frames)
+{
+	send_long(CHANNEL_WORKER);
+	send_long(CHANNEL_CLIENT);
+}

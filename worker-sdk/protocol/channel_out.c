@@ -123,6 +123,24 @@ is_written(const struct channel_block *block)
 	return block->sent == block->used;
 }
 
+/*
+ * Whether the head may go: written, and acknowledged up to `sequence`. A block
+ * that stayed empty, since a long frame needed one of its own behind it, goes
+ * as well; an empty tail is what it is.
+ */
+static bool
+head_is_done(const struct channel *channel, uint32_t sequence)
+{
+	const struct channel_block *head = channel->head;
+
+	if (!is_written(head))
+		return false;
+	if (head->used == 0)
+		return head != channel->tail;
+	return channel->role == CHANNEL_CLIENT ||
+	       frame_sequence_distance(head->last, sequence) >= 0;
+}
+
 int
 channel_out_init(struct channel *channel)
 {
@@ -281,7 +299,7 @@ advance(struct channel *channel, const struct plan *plan, size_t bytes)
 		channel->cursor = channel->cursor->next;
 	if (channel->role == CHANNEL_WORKER)
 		return;
-	while (channel->head->used > 0 && is_written(channel->head))
+	while (head_is_done(channel, 0))
 		release_head(channel);
 }
 
@@ -412,8 +430,7 @@ channel_settle(struct channel *channel, uint32_t sequence)
 	if (frame_sequence_distance(channel->settled, sequence) <= 0)
 		return 0;
 	channel->settled = sequence;
-	while (channel->head->used > 0 && is_written(channel->head) &&
-		frame_sequence_distance(channel->head->last, sequence) >= 0)
+	while (head_is_done(channel, sequence))
 		release_head(channel);
 	return 0;
 }
