@@ -65,7 +65,21 @@ struct keeper_client {
 
 	struct departure *queue; /* from `first`, `waiting` of them */
 	size_t first, waiting, room;
+	/* What only tidies up leaves behind the rest of a turn, so that a
+	 * successor is spawned before its predecessor is forgotten. */
+	struct keeper_record *tidy;
+	size_t tidy_count;
 };
+
+/* Makes room for one more at the end of a list. */
+static void *
+grow(void *list, size_t count, size_t size)
+{
+	/* The rooms are the powers of two, so the count tells the room. */
+	if (count && (count & (count - 1)))
+		return list;
+	return realloc(list, (count ? 2 * count : 1) * size);
+}
 
 /* In --------------------------------------------------------------------- */
 
@@ -226,6 +240,9 @@ release(struct departure *departure)
 	departure->fd = -1;
 }
 
+static int enqueue(struct keeper_client *client,
+	const struct keeper_record *record, int fd, bool owns_fd, bool must);
+
 /* Sends up to BATCH_MAX of the queue. Returns how many, or an error. */
 static int
 send_batch(struct keeper_client *client)
@@ -274,9 +291,20 @@ keep_descriptors(struct keeper_client *client)
 	}
 }
 
+static void
+append_tidy(struct keeper_client *client)
+{
+	for (size_t i = 0; i < client->tidy_count; i++)
+		(void)enqueue(client, &client->tidy[i], -1, false, true);
+	free(client->tidy);
+	client->tidy = NULL;
+	client->tidy_count = 0;
+}
+
 int
 keeper_client_flush(struct keeper_client *client)
 {
+	append_tidy(client);
 	while (client->waiting && !client->is_lost) {
 		int n = send_batch(client);
 
@@ -323,7 +351,8 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 
 	(void)loop;
 	(void)events;
-	if (client->waiting && !ev_is_active(&client->writable))
+	if (client->tidy_count ||
+		(client->waiting && !ev_is_active(&client->writable)))
 		(void)keeper_client_flush(client);
 }
 
@@ -410,13 +439,25 @@ keeper_client_pass(struct keeper_client *client, const char *name, int fd)
 	return r;
 }
 
+static void
+tidy(struct keeper_client *client, const struct keeper_record *record)
+{
+	struct keeper_record *list =
+		grow(client->tidy, client->tidy_count, sizeof(*list));
+
+	if (!list)
+		return;
+	client->tidy = list;
+	list[client->tidy_count++] = *record;
+}
+
 void
 keeper_client_drop(struct keeper_client *client, const char *name)
 {
 	struct keeper_record record = {.kind = KEEPER_DROP};
 
 	if (set_name(&record, name) == 0)
-		(void)enqueue(client, &record, -1, false, true);
+		tidy(client, &record);
 }
 
 void
@@ -437,7 +478,7 @@ keeper_client_ack_exit(struct keeper_client *client, uint64_t process)
 	struct keeper_record record = {
 		.kind = KEEPER_ACK_EXIT, .process = process};
 
-	(void)enqueue(client, &record, -1, false, true);
+	tidy(client, &record);
 }
 
 void
@@ -482,16 +523,6 @@ keeper_client_end(struct keeper_client *client, int code)
 	while (keeper_client_flush(client) == -EAGAIN)
 		if (wait_for(client, POLLOUT, deadline) < 0)
 			return;
-}
-
-/* Makes room for one more at the end of a list. */
-static void *
-grow(void *list, size_t count, size_t size)
-{
-	/* The rooms are the powers of two, so the count tells the room. */
-	if (count && (count & (count - 1)))
-		return list;
-	return realloc(list, (count ? 2 * count : 1) * size);
 }
 
 static int
@@ -669,6 +700,7 @@ keeper_client_free(struct keeper_client **client)
 	sys_close(at->fd);
 	free(at->early);
 	free(at->queue);
+	free(at->tidy);
 	free(at);
 	*client = NULL;
 }

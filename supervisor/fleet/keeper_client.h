@@ -2,7 +2,8 @@
  * keeper_client.h: the brain's end of the pair with the keeper.
  *
  * Records leave in the order of the calls, together, when keeper_client_flush
- * is called or the turn of the loop ends, and never block: what the socket
+ * is called or the turn of the loop ends, and never block; only DROP and
+ * ACK_EXIT, which nobody waits for, leave behind the others: what the socket
  * doesn't take waits in a bounded queue. What arrives is told by hooks, last of
  * all in a turn of the loop, so that the exit of a process is seen after its
  * last words.

@@ -271,23 +271,18 @@ make_pipe(struct process *process, const char *name, const char *worker_name,
 	return read_pipe(process, fds[0], stream, ret_pipe);
 }
 
+/* A pair whose first end is ours or the keeper's; both don't block. */
 static int
 make_pair(int type, int ret_fds[2])
 {
 	int size = MUSTER_SOCKET_BUFFER;
-	int r = sys_socketpair(type, ret_fds);
+	int r = sys_socketpair(type | SOCK_NONBLOCK, ret_fds);
 
-	for (int i = 0; r >= 0 && i < 2; i++) {
-		/* What is granted is enough; what isn't, costs speed only. */
-		if (type == SOCK_STREAM)
-			(void)sys_setsockopt(ret_fds[i], SOL_SOCKET, SO_SNDBUF,
-				&size, sizeof(size));
-		r = sys_fcntl(ret_fds[i], F_SETFL, O_NONBLOCK);
-		if (r < 0) {
-			sys_close(ret_fds[0]);
-			sys_close(ret_fds[1]);
-		}
-	}
+	/* The exchange asks the same for our end. What is granted is enough;
+	 * what isn't, costs speed only. */
+	if (r >= 0 && type == SOCK_STREAM)
+		(void)sys_setsockopt(
+			ret_fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return r;
 }
 

@@ -590,14 +590,26 @@ process_load_lingering(
 	return process;
 }
 
+static void
+free_pipe(struct process *process, const char *start, struct output_pipe **pipe)
+{
+	char name[KEEPER_NAME_SIZE];
+
+	if (!*pipe)
+		return;
+	state_name(name, start, process->state.number);
+	keeper_client_drop(process->fleet->setup.keeper, name);
+	output_pipe_free(pipe);
+}
+
 /* Frees what has ended; true when both have. */
 static bool
 free_ended_pipes(struct process *process)
 {
 	if (process->out_ended)
-		output_pipe_free(&process->out);
+		free_pipe(process, STATE_OUT, &process->out);
 	if (process->err_ended)
-		output_pipe_free(&process->err);
+		free_pipe(process, STATE_ERR, &process->err);
 	return !process->out && !process->err;
 }
 
@@ -606,16 +618,9 @@ static void
 erase(struct process *process)
 {
 	struct fleet *fleet = process->fleet;
-	char name[KEEPER_NAME_SIZE];
 
-	if (process->out && !process->out_ended) {
-		state_name(name, STATE_OUT, process->state.number);
-		keeper_client_drop(fleet->setup.keeper, name);
-	}
-	if (process->err && !process->err_ended) {
-		state_name(name, STATE_ERR, process->state.number);
-		keeper_client_drop(fleet->setup.keeper, name);
-	}
+	free_pipe(process, STATE_OUT, &process->out);
+	free_pipe(process, STATE_ERR, &process->err);
 	ledger_erase(fleet->ledger, STATE_PROCESSES, process->row);
 	process_free(&process);
 }
@@ -625,10 +630,7 @@ process_pipe_ended(struct output_pipe *pipe, void *data)
 {
 	struct process *process = data;
 	bool is_out = pipe == process->out;
-	char name[KEEPER_NAME_SIZE];
 
-	state_name(name, is_out ? STATE_OUT : STATE_ERR, process->state.number);
-	keeper_client_drop(process->fleet->setup.keeper, name);
 	if (is_out)
 		process->out_ended = true;
 	else
