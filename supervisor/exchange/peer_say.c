@@ -96,11 +96,6 @@ peer_send_text(struct peer *peer, enum muster_kind kind, uint64_t id,
 
 	if (peer->has_ended || peer->doom_reason != NULL)
 		return -EPIPE;
-	if (peer->role != PEER_WORKER && !outbox_is_under_limit(outbox)) {
-		peer_doom(peer, PEER_END_OVERFLOW,
-			"it doesn't read what it is sent");
-		return -EOVERFLOW;
-	}
 	header.sequence = outbox_next_sequence(outbox);
 	if (!outbox_has_room(outbox) ||
 		outbox_append_copy(outbox, &header, text,
@@ -114,7 +109,7 @@ peer_send_text(struct peer *peer, enum muster_kind kind, uint64_t id,
 	}
 	row->messages_in++;
 	peer_queued(peer);
-	return 0;
+	return peer->doom_reason == NULL ? 0 : -EOVERFLOW;
 }
 
 int

@@ -1,0 +1,767 @@
+/* The exchange as a whole: full queues, deaths, and a brain's own. */
+#include "exchange_world.h"
+
+static struct world w;
+static struct actor a, b;
+
+static void
+open_two(void)
+{
+	world_new(&w);
+	actor_new(&w, &a, 1);
+	actor_new(&w, &b, 2);
+}
+
+static void
+close_two(void)
+{
+	actor_free(&a);
+	actor_free(&b);
+	world_free(&w);
+}
+
+TestSuite(exchange, .init = open_two, .fini = close_two);
+
+static void
+make_small(struct actor *actor)
+{
+	int size = 4096;
+
+	(void)setsockopt(
+		actor->peer->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+/* Full queues ------------------------------------------------------------ */
+
+Test(exchange, the_frame_over_the_limit_pauses_and_half_wakes)
+{
+	struct outbox *queue = b.peer->outbox;
+	uint32_t expected = 0;
+	char text[16];
+
+	make_small(&b);
+	while (!peer_is_paused(a.peer)) {
+		cr_assert_leq(queue->queued, world_limits.queue_limit);
+		actor_send(&a, 2, 0, 1000);
+		world_turn(&w);
+		expected++;
+	}
+	cr_expect_gt(queue->queued, world_limits.queue_limit);
+	cr_expect_leq(queue->queued, world_limits.queue_limit + 1032);
+	/* What is sent now is not even read. */
+	for (int i = 0; i < 5; i++, expected++)
+		actor_send(&a, 2, 0, 1000);
+	world_turn(&w);
+	cr_expect_leq(queue->queued, world_limits.queue_limit + 1032);
+	while (peer_is_paused(a.peer)) {
+		cr_assert_gt(queue->queued, world_limits.queue_limit / 2);
+		(void)expect_frame(&b, text, sizeof text);
+		expected--;
+		if (b.received % 8 == 0)
+			actor_ack(&b);
+	}
+	cr_expect_leq(queue->queued, world_limits.queue_limit / 2);
+	for (; expected > 0; expected--)
+		(void)expect_frame(&b, text, sizeof text);
+	expect_nothing(&b);
+	cr_expect_eq(b.stalled, 0);
+}
+
+Test(exchange, what_was_read_already_is_not_forgotten)
+{
+	uint8_t *frames = malloc(200 * 1100);
+	size_t size = 0;
+	char text[16];
+
+	/* One write, one read: all behind the full queue lies in memory. */
+	make_small(&b);
+	for (int i = 0; i < 180; i++) {
+		char body[1000];
+
+		memset(body, '1', sizeof body);
+		size += actor_build(&a, frames + size,
+			(struct frame_header){.kind = i == 179 ? MUSTER_REQUEST
+							       : MUSTER_MESSAGE,
+				.id = i == 179,
+				.to = 2},
+			"", body, sizeof body);
+	}
+	actor_write(&a, frames, size);
+	world_turn(&w);
+	cr_expect(peer_is_paused(a.peer));
+	cr_expect_gt(a.peer->rest.length, 0);
+	for (int i = 0; i < 180; i++)
+		(void)expect_frame(&b, text, sizeof text);
+	cr_expect_not(peer_is_paused(a.peer));
+	free(frames);
+}
+
+Test(exchange, a_long_frame_that_was_refused_goes_when_there_is_room)
+{
+	uint8_t *frame = malloc(100032);
+	char *body = malloc(100000), text[16];
+	struct actor c;
+	uint32_t before = 0;
+	size_t size;
+
+	actor_new(&w, &c, 3);
+	make_small(&b);
+	memset(body, '1', 100000);
+	size = actor_build(&a, frame,
+		(struct frame_header){.kind = MUSTER_MESSAGE, .to = 2}, "",
+		body, 100000);
+	actor_write(&a, frame, 50000);
+	world_turn(&w);
+	cr_expect_gt(a.peer->missing, 0);
+	for (; !peer_is_paused(c.peer); before++) {
+		actor_send(&c, 2, 0, 1000);
+		world_turn(&w);
+	}
+	actor_write(&a, frame + 50000, size - 50000);
+	actor_send(&a, 2, 0, 7);
+	world_turn(&w);
+	cr_expect(peer_is_paused(a.peer));
+	cr_expect_eq(a.peer->missing, 0);
+	for (; before > 0; before--)
+		cr_expect_eq(expect_frame(&b, text, sizeof text).size, 1000);
+	cr_expect_eq(expect_frame(&b, text, sizeof text).size, 100000);
+	cr_expect_eq(expect_frame(&b, text, sizeof text).size, 7);
+	cr_expect_eq(w.exchange->promised, 0);
+	actor_free(&c);
+	free(frame);
+	free(body);
+}
+
+Test(exchange, who_does_not_read_is_stalled)
+{
+	char text[64];
+	uint32_t sent = 0;
+
+	make_small(&b);
+	while (!peer_is_paused(a.peer)) {
+		actor_send(&a, 2, ++sent, 3000);
+		world_turn(&w);
+	}
+	actor_ask(&a, 2, 1000, 0, "1");
+	world_wait(&w, b.stalled == 1);
+	cr_expect_eq(b.ended, 0);
+	cr_expect_not(peer_is_paused(a.peer));
+	/* What was begun is still its own, without a gap; the rest is back. */
+	for (;;) {
+		struct frame_header header =
+			expect_frame(&a, text, sizeof text);
+
+		cr_assert_eq(header.kind, MUSTER_ERROR);
+		cr_assert_not_null(strstr(text, "\"stalled\""), "%s", text);
+		if (header.id == sent)
+			break;
+	}
+	world_turn(&w);
+	for (;;) {
+		struct frame_header header =
+			expect_frame(&b, text, sizeof text);
+
+		if (header.kind == MUSTER_REQUEST)
+			break;
+	}
+}
+
+Test(exchange, two_that_flood_each_other_go_on)
+{
+	enum { FRAMES = 3000 };
+	uint32_t a_sent = 0, b_sent = 0;
+	uint8_t frame[8300];
+	struct instant until = clock_after_ms(clock_now(), 20000);
+	struct actor *both[2] = {&a, &b};
+	size_t left[2] = {0, 0}, size[2] = {0, 0};
+	static uint8_t frames[2][8300];
+	uint32_t *sent[2] = {&a_sent, &b_sent};
+	int done;
+
+	memset(frame, '1', sizeof frame);
+	do {
+		cr_assert_not(clock_is_past(until, clock_now()),
+			"they wait for each other: %u %u", a_sent, b_sent);
+		done = 0;
+		for (int i = 0; i < 2; i++) {
+			struct actor *me = both[i];
+			ssize_t n;
+
+			if (left[i] == 0 && *sent[i] < FRAMES) {
+				size[i] = left[i] = actor_build(me, frames[i],
+					(struct frame_header){
+						.kind = MUSTER_MESSAGE,
+						.to = (uint32_t)(2 - i)},
+					"", frame, 8192);
+				++*sent[i];
+			}
+			if (left[i] > 0) {
+				n = send(me->fd, frames[i] + size[i] - left[i],
+					left[i], MSG_NOSIGNAL);
+				if (n > 0)
+					left[i] -= (size_t)n;
+			}
+			(void)actor_fill(me);
+			while (actor_has_frame(me))
+				(void)actor_take(me, NULL, 0);
+			if (left[i] == 0 &&
+				(int)me->received / 64 > me->requests) {
+				/* an ack now and then, between two frames */
+				me->requests = (int)me->received / 64;
+				actor_ack(me);
+			}
+			done += me->received >= FRAMES;
+		}
+		ev_run(w.loop, EVRUN_NOWAIT);
+	} while (done < 2);
+	cr_expect_eq(a.stalled + b.stalled, 0);
+}
+
+Test(exchange, at_most_4_MiB_wait_for_their_ack)
+{
+	struct group_limits limits = world_limits;
+	struct group *wide;
+	struct actor d;
+	size_t taken = 0;
+
+	limits.queue_limit = 64 << 20;
+	wide = group_new(w.exchange, "wide", &limits);
+	actor_new_in(&w, &d, wide, 9);
+	actor_join(&d);
+	for (int i = 0; i < 100; i++) {
+		actor_send(&a, 9, 0, 65536);
+		world_turn(&w);
+		while (actor_fill(&d))
+			world_turn(&w);
+	}
+	cr_expect_leq(d.in_size, MUSTER_UNACKED_MAX);
+	cr_expect_gt(d.in_size, MUSTER_UNACKED_MAX - (512 << 10));
+	while (actor_has_frame(&d)) {
+		(void)actor_take(&d, NULL, 0);
+		taken++;
+		if (taken % 16 == 0)
+			actor_ack(&d);
+		(void)actor_fill(&d);
+	}
+	while (taken < 100) {
+		(void)expect_frame(&d, NULL, 0);
+		if (++taken % 16 == 0)
+			actor_ack(&d);
+	}
+	actor_free(&d);
+}
+
+Test(exchange, a_worker_that_never_joins_gives_its_frames_back)
+{
+	struct actor d;
+	uint64_t i;
+
+	actor_new_in(&w, &d, w.group, 9);
+	for (i = 1; i <= 16; i++)
+		actor_send(&a, 9, i, 60000);
+	world_turn(&w);
+	cr_expect_not(peer_is_paused(a.peer));
+	actor_send(&a, 9, 17, 100000); /* over 1 MiB */
+	expect_error(&a, 17, "not-joined");
+	for (i = 1; i <= 16; i++)
+		expect_error(&a, i, "not-joined");
+	cr_expect_eq(d.peer->outbox->queued, 0);
+	cr_expect_eq(d.stalled, 0);
+	/* It may still join, and counts from 1. */
+	actor_join(&d);
+	actor_say(&a, MUSTER_MESSAGE, 9, 0, "1");
+	cr_expect_eq(expect_frame(&d, NULL, 0).sequence, 1);
+	actor_free(&d);
+}
+
+Test(exchange, a_slot_that_goes_to_sleep_gives_its_frames_back)
+{
+	peer_retire(&b.peer);
+	actor_say(&a, MUSTER_MESSAGE, 2, 1, "1");
+	actor_ask(&a, 2, 2, 0, "1");
+	expect_nothing(&a);
+	endpoint_set_dormant(b.endpoint, true);
+	expect_error(&a, 1, "not-running");
+	expect_error(&a, 2, "not-running");
+	cr_expect_eq(w.exchange->requests.open, 0);
+}
+
+Test(exchange, nothing_runs_while_it_idles)
+{
+	actor_say(&a, MUSTER_MESSAGE, 2, 0, "1");
+	make_small(&b);
+	for (int i = 0; i < 40; i++)
+		actor_send(&a, 2, 0, 3000);
+	world_turn(&w);
+	cr_expect(ev_is_active(&b.peer->queue_timer));
+	(void)actor_skip(&b);
+	actor_ack(&b);
+	world_wait(&w, !ev_is_active(&w.exchange->ack_timer));
+	world_turn(&w);
+	cr_expect_not(ev_is_active(&b.peer->queue_timer));
+	cr_expect_not(ev_is_active(&a.peer->queue_timer));
+	cr_expect_not(ev_is_active(&w.exchange->go_on));
+	cr_expect_not(ev_is_active(&w.exchange->retry_timer));
+	cr_expect_not(ev_is_active(&b.peer->writable));
+}
+
+/* Memory ----------------------------------------------------------------- */
+
+Test(exchange_memory, without_memory_channels_wait_and_go_on)
+{
+	struct group_limits limits = world_limits;
+	struct actor s[6], r[6];
+	struct group *wide;
+	size_t taken = 0;
+
+	world_new_limited(&w, 4 << 20);
+	limits.queue_limit = 8 << 20;
+	limits.stall_timeout_ms = 5000;
+	wide = group_new(w.exchange, "wide", &limits);
+	for (uint32_t i = 0; i < 6; i++) {
+		actor_new_in(&w, &s[i], wide, 1 + i);
+		actor_join(&s[i]);
+		actor_new_in(&w, &r[i], wide, 11 + i);
+		actor_join(&r[i]);
+	}
+	/* Half frames and whole ones, more than there is memory for. */
+	for (int round = 0; round < 40; round++) {
+		size_t sizes[6] = {900000, 70000, 300, 9000, 250000, 40000};
+
+		for (int i = 0; i < 6; i++) {
+			uint8_t *frame = malloc(sizes[i] + 32);
+			uint8_t *body = malloc(sizes[i]);
+			size_t total, at = 0;
+			memset(body, '1', sizes[i]);
+			total = actor_build(&s[i], frame,
+				(struct frame_header){.kind = MUSTER_MESSAGE,
+					.to = 11 + (uint32_t)i},
+				"", body, sizes[i]);
+			while (at < total) {
+				ssize_t n = send(s[i].fd, frame + at,
+					total - at, MSG_NOSIGNAL);
+
+				if (n > 0) {
+					at += (size_t)n;
+					continue;
+				}
+				ev_run(w.loop, EVRUN_NOWAIT);
+				/* Receivers read only when all is stuck. */
+				for (int j = 0; j < 6; j++) {
+					(void)actor_fill(&r[j]);
+					while (actor_has_frame(&r[j])) {
+						taken += actor_take(
+								 &r[j], NULL, 0)
+								 .sequence != 0;
+					}
+					if (r[j].received > 0)
+						actor_ack(&r[j]);
+				}
+			}
+			free(frame);
+			free(body);
+		}
+	}
+	while (taken < 240) {
+		size_t before = taken;
+
+		for (int j = 0; j < 6; j++) {
+			while (actor_sees_frame(&r[j])) {
+				taken += actor_take(&r[j], NULL, 0).sequence !=
+					 0;
+			}
+			actor_ack(&r[j]);
+		}
+		cr_assert(taken > before, "stuck at %zu", taken);
+	}
+	for (int i = 0; i < 6; i++) {
+		cr_expect_eq(s[i].ended + r[i].ended, 0);
+		actor_free(&s[i]);
+		actor_free(&r[i]);
+	}
+	world_turn(&w);
+	cr_expect_eq(w.exchange->promised, 0, "%lu",
+		(unsigned long)w.exchange->promised);
+	cr_expect_eq(memory_large_free(w.exchange->memory) + 1,
+		memory_large_count(w.exchange->memory));
+	world_free(&w);
+}
+
+Test(exchange_memory, a_frame_that_memory_could_never_hold_ends_its_channel)
+{
+	world_new_limited(&w, 4 << 20);
+	actor_new(&w, &a, 1);
+	actor_new(&w, &b, 2);
+	for (int i = 0; i < 1; i++) {
+		struct frame_header header = {.size = 8 << 20,
+			.kind = MUSTER_MESSAGE,
+			.to = 2,
+			.sequence = 2};
+		uint8_t frame[10000] = {0};
+
+		frame_store(frame, &header);
+		actor_write(&a, frame, sizeof frame);
+	}
+	expect_end(&a);
+	cr_expect_eq(a.how, PEER_END_PROTOCOL);
+	actor_free(&a);
+	actor_free(&b);
+	world_free(&w);
+}
+
+/* Clients ---------------------------------------------------------------- */
+
+Test(exchange, a_stranger_says_hello_or_is_denied)
+{
+	struct actor c;
+	char text[128];
+
+	actor_client(&w, &c);
+	actor_say(&c, MUSTER_MESSAGE, 1, 0, "1");
+	expect_end(&c);
+	cr_expect_eq(c.how, PEER_END_DENIED);
+	(void)expect_frame(&c, text, sizeof text);
+	cr_expect_not_null(strstr(text, "\"denied\""), "%s", text);
+	actor_free(&c);
+
+	actor_client(&w, &c);
+	actor_ask(&c, 0, 4, 0, "{\"method\":\"hello\"}");
+	world_wait(&w, c.requests == 1);
+	peer_admit(c.peer, PEER_OPERATOR);
+	peer_reply(c.peer, c.request_id, NULL);
+	cr_expect_eq(expect_frame(&c, text, sizeof text).id, 4);
+	cr_expect_str_eq(text, "{}");
+	peer_error(c.peer, 5, "unknown-method", "no");
+	expect_error(&c, 5, "unknown-method");
+	actor_free(&c);
+}
+
+Test(exchange, a_client_that_does_not_read_is_closed)
+{
+	json_t *long_text = json_stringn("", 0);
+	char *text = malloc(1 << 20);
+	struct actor c;
+	int r = 0;
+
+	memset(text, 'x', 1 << 20);
+	json_decref(long_text);
+	long_text = json_stringn(text, 1 << 20);
+	free(text);
+	actor_client(&w, &c);
+	peer_admit(c.peer, PEER_GUEST);
+	for (int i = 0; i < 12 && r == 0; i++)
+		r = peer_send(c.peer, long_text);
+	cr_expect_eq(r, -EOVERFLOW);
+	cr_expect_eq(c.ended, 0); /* never in the stack of who sends */
+	expect_end(&c);
+	cr_expect_eq(c.how, PEER_END_OVERFLOW);
+	cr_expect_eq(peer_send(c.peer, long_text), -EPIPE);
+	json_decref(long_text);
+	actor_free(&c);
+}
+
+/* Endings in hooks --------------------------------------------------------- */
+
+static void
+retire_it(struct actor *actor)
+{
+	peer_retire(&actor->peer);
+	exchange_flush(actor->world->exchange);
+}
+
+static void
+retire_other(struct actor *actor)
+{
+	(void)actor;
+	peer_retire(&b.peer);
+}
+
+Test(exchange, a_peer_may_be_retired_in_each_of_its_hooks)
+{
+	struct actor d;
+
+	a.on_request = retire_it;
+	actor_ask(&a, 2, 1, 0, "1");
+	actor_ask(&a, 0, 2, 0, "1");
+	actor_say(&a, MUSTER_MESSAGE, 2, 3, "1"); /* too late */
+	world_wait(&w, a.requests == 1);
+	world_turn(&w);
+	cr_expect_null(a.peer);
+	cr_expect_eq(w.exchange->requests.open, 0);
+
+	actor_new_in(&w, &d, w.group, 5);
+	d.on_join = retire_it;
+	actor_join(&d);
+	world_turn(&w);
+	cr_expect_null(d.peer);
+	actor_free(&d);
+	endpoint_free(&d.endpoint);
+
+	actor_new_in(&w, &d, w.group, 6);
+	d.on_end = retire_it;
+	actor_join(&d);
+	actor_write(&d,
+		"\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"
+		"\1\1\1\1\1\1\1\1\1\1\1\1",
+		38);
+	expect_end(&d);
+	world_turn(&w);
+	cr_expect_null(d.peer);
+	actor_free(&d);
+
+	actor_new_in(&w, &d, w.group, 7);
+	actor_join(&d);
+	d.on_request = retire_other;
+	actor_say(&d, MUSTER_MESSAGE, 2, 0, "1");
+	actor_ask(&d, 0, 2, 0, "1");
+	actor_say(&d, MUSTER_MESSAGE, 2, 0, "1");
+	world_wait(&w, d.requests == 1);
+	world_turn(&w);
+	cr_expect_null(b.peer);
+	cr_expect_gt(b.endpoint->outbox->queued, 0);
+	actor_free(&d);
+}
+
+Test(exchange, what_a_process_sent_before_it_died_is_delivered)
+{
+	char text[64];
+
+	for (int i = 0; i < 300; i++) /* over the limit of b's queue */
+		actor_send(&a, 2, 0, 500);
+	actor_say(&a, MUSTER_MESSAGE, 2, 0, "\"last\"");
+	(void)close(a.fd);
+	a.fd = -1;
+	peer_drain(a.peer, UINT64_MAX);
+	peer_retire(&a.peer);
+	for (int i = 0; i < 301; i++)
+		(void)expect_frame(&b, text, sizeof text);
+	cr_expect_str_eq(text, "\"last\"");
+}
+
+/* A brain's death ---------------------------------------------------------- */
+
+/* The brain is gone in the middle of its work; another takes its memory. */
+static void
+die_and_come_back(struct world *world, struct actor **actors, int count)
+{
+	/* It is left as it is: nothing of it runs or is freed again. */
+	static struct world old;
+
+	old = *world;
+	for (int i = 0; i < count; i++) /* the kernel closes its ends */
+		(void)close(actors[i]->peer->fd);
+	world_open(world, old.memory_fd, 1);
+	for (int i = 0; i < count; i++)
+		actors[i]->endpoint =
+			endpoint_new(world->group, actors[i]->id, 0);
+}
+
+static void
+resume(struct actor *actor, uint64_t process)
+{
+	json_t *welcome = json_pack("{s:s}", "event", "welcome");
+
+	while (actor_fill(actor)) /* to its end */
+		continue;
+	cr_assert(actor->at_end);
+	while (actor_has_frame(actor)) {
+		char text[256];
+
+		(void)actor_take(actor, text, sizeof text);
+	}
+	actor->in_size = 0;
+	(void)close(actor->fd);
+	cr_assert(exchange_wants_channel(actor->world->exchange, process));
+	cr_assert_eq(
+		peer_resume(actor->endpoint, process, welcome,
+			actor_socket(actor), &world_hooks, actor, &actor->peer),
+		0);
+	endpoint_set_peer(actor->endpoint, actor->peer);
+	json_decref(welcome);
+}
+
+static void
+say_resume(struct actor *actor, uint32_t *ret_received)
+{
+	struct frame_header header = {
+		.kind = MUSTER_REQUEST, .id = 900, .sequence = 0};
+	uint8_t frame[256];
+	char body[128], text[256];
+	unsigned int received;
+	int size = snprintf(body, sizeof body,
+		"{\"method\":\"resume\",\"params\":{\"received\":%u}}",
+		actor->received);
+
+	header.size = (uint32_t)size;
+	frame_store(frame, &header);
+	memcpy(frame + MUSTER_HEADER_SIZE, body, (size_t)size);
+	actor_write(actor, frame, MUSTER_HEADER_SIZE + (size_t)size);
+	header = expect_frame(actor, text, sizeof text);
+	cr_assert_eq(header.kind, MUSTER_REPLY, "%s", text);
+	cr_assert_eq(header.id, 900);
+	cr_assert_eq(header.sequence, 0);
+	cr_assert_not_null(strstr(text, "\"received\":"), "%s", text);
+	cr_assert_eq(sscanf(strstr(text, "\"received\":"), "\"received\":%u",
+			     &received),
+		1);
+	*ret_received = received;
+}
+
+Test(exchange, a_brain_dies_and_nothing_is_lost)
+{
+	struct frame_header header, asked;
+	struct actor c, *all[3] = {&a, &b, &c};
+	uint32_t received;
+	char text[64];
+	uint32_t b_before;
+
+	actor_new(&w, &c, 3);
+	for (uint64_t i = 1; i <= 20; i++)
+		actor_say(&a, MUSTER_MESSAGE, 2, i, "\"kept\"");
+	for (int i = 0; i < 7; i++)
+		(void)expect_frame(&b, text, sizeof text);
+	actor_ack(&b);
+	actor_ask(&a, 2, 50, 0, "\"q\"");
+	actor_ask(&a, 3, 51, 0, "\"dies with the brain\"");
+	actor_ask(&a, MUSTER_TO_ANY, 52, 0, "\"job\"");
+	actor_send(&a, 2, 60, 30000);
+	world_turn(&w);
+	for (int i = 0; i < 5; i++)
+		(void)expect_frame(&b, text, sizeof text);
+	b_before = b.received;
+	b.in_size = 0; /* what it has not taken in goes with its channel */
+	cr_expect_eq(outbox_row(a.peer->outbox)->received, a.sequence);
+
+	die_and_come_back(&w, all, 3);
+	(void)close(c.fd); /* and c is gone meanwhile */
+	c.fd = -1;
+	while (actor_fill(&b))
+		continue;
+	b.in_size = 0;
+	resume(&a, 1);
+	resume(&b, 2);
+	exchange_settle(w.exchange);
+	world_turn(&w);
+	cr_expect_eq(a.in_size, 0); /* nothing before the answer */
+	say_resume(&a, &received);
+	cr_expect_eq(received, a.sequence);
+	say_resume(&b, &received);
+	cr_expect_eq(received, b.sequence);
+
+	cr_expect_eq(b.received, b_before);
+	for (uint64_t i = 13; i <= 20; i++) {
+		header = expect_frame(&b, text, sizeof text);
+		cr_expect_eq(header.id, i);
+		cr_expect_eq(header.sequence, i);
+	}
+	asked = expect_frame(&b, text, sizeof text);
+	cr_expect_str_eq(text, "\"q\"");
+	header = expect_frame(&b, text, sizeof text);
+	cr_expect_eq(header.size, 30000);
+	/* The counters go on. */
+	actor_say(&a, MUSTER_MESSAGE, 2, 61, "\"new\"");
+	header = expect_frame(&b, text, sizeof text);
+	cr_expect_eq(header.id, 61);
+	/* The request under way is answered to who asked. */
+	actor_say(&b, MUSTER_REPLY, 1, asked.id, "\"r\"");
+	/* What c had been written is lost with it, which is said. */
+	expect_error(&a, 51, "worker-died");
+	header = expect_frame(&a, text, sizeof text);
+	cr_expect_eq(header.id, 50);
+	/* What comes for c waits for its successor; the job for a worker. */
+	c.peer = NULL;
+	actor_ask(&a, 3, 53, 0, "\"for who comes\"");
+	expect_nothing(&a);
+	c.joined = 0;
+	actor_spawn(&c, 33);
+	actor_join(&c);
+	header = expect_frame(&c, text, sizeof text);
+	cr_expect_str_eq(text, "\"for who comes\"");
+	actor_ready(&b);
+	do
+		header = expect_frame(&b, text, sizeof text);
+	while (header.kind != MUSTER_REQUEST);
+	cr_expect_str_eq(text, "\"job\"");
+	actor_free(&c);
+}
+
+Test(exchange, what_a_vanished_process_had_taken_comes_back)
+{
+	struct actor *both[2] = {&a, &b};
+	uint32_t received;
+	char text[64];
+
+	actor_say(&a, MUSTER_MESSAGE, 2, 1, "\"taken\"");
+	(void)expect_frame(&b, text, sizeof text);
+	actor_ask(&a, 2, 2, 0, "\"q\"");
+	(void)expect_frame(&b, text, sizeof text);
+	actor_ack(&b); /* of both: the question is with the process alone */
+	actor_say(&a, MUSTER_MESSAGE, 2, 3, "\"not acked\"");
+	(void)expect_frame(&b, text, sizeof text);
+	die_and_come_back(&w, both, 2);
+	resume(&a, 1);
+	exchange_settle(w.exchange);
+	b.peer = NULL;
+	say_resume(&a, &received);
+	expect_error(&a, 3, "worker-died");
+	expect_error(&a, 2, "worker-died");
+	cr_expect_eq(w.exchange->requests.open, 0);
+	expect_nothing(&a);
+}
+
+Test(exchange, a_resume_that_does_not_fit_is_denied)
+{
+	struct actor *both[2] = {&a, &b};
+	char text[128];
+
+	die_and_come_back(&w, both, 2);
+	resume(&a, 1);
+	resume(&b, 2);
+	exchange_settle(w.exchange);
+	actor_say(&a, MUSTER_MESSAGE, 2, 0, "1");
+	expect_end(&a);
+	cr_expect_eq(a.how, PEER_END_DENIED);
+	b.received = 77; /* it never got so much */
+	{
+		struct frame_header header = {
+			.size = 46, .kind = MUSTER_REQUEST, .id = 1};
+		uint8_t frame[128];
+
+		frame_store(frame, &header);
+		memcpy(frame + MUSTER_HEADER_SIZE,
+			"{\"method\":\"resume\",\"params\":{\"received\":77 }}",
+			46);
+		actor_write(&b, frame, MUSTER_HEADER_SIZE + 46);
+	}
+	expect_end(&b);
+	cr_expect_eq(b.how, PEER_END_DENIED);
+	(void)expect_frame(&b, text, sizeof text);
+	cr_expect_not_null(strstr(text, "\"denied\""));
+}
+
+Test(exchange, who_takes_no_part_counts_as_not_joined_after)
+{
+	struct actor n, *all[3] = {&a, &b, &n};
+	uint32_t received;
+	char text[64];
+
+	actor_new_in(&w, &n, w.group, 4);
+	n.takes_part = false;
+	actor_join(&n);
+	(void)text;
+	die_and_come_back(&w, all, 3);
+	resume(&a, 1);
+	resume(&b, 2);
+	cr_expect_not(exchange_wants_channel(w.exchange, 4));
+	cr_expect_not(exchange_wants_channel(w.exchange, 99));
+	cr_assert_eq(peer_resume(n.endpoint, 4, json_null(), -1, &world_hooks,
+			     &n, &n.peer),
+		0);
+	endpoint_set_peer(n.endpoint, n.peer);
+	exchange_settle(w.exchange);
+	say_resume(&a, &received);
+	cr_expect_not(peer_has_joined(n.peer));
+	actor_say(&a, MUSTER_MESSAGE, 4, 8, "1");
+	expect_error(&a, 8, "not-joined");
+	actor_free(&n);
+}
