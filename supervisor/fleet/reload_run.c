@@ -124,10 +124,26 @@ reason_of(const struct app *app, enum reload_outcome outcome)
 	return app->run.words ? app->run.words : "a new worker failed";
 }
 
+/* The new version is in force. A number of instances that somebody scaled to
+ * stays, unless the new configuration says another than the old. */
+static void
+take_version(struct app *app, struct version *next)
+{
+	struct version *before = app->version;
+
+	if (next == before)
+		return;
+	app->version = version_hold(next);
+	app->state.config = next->number;
+	if (next->config->instances != before->config->instances)
+		app->state.instances = (uint32_t)next->config->instances;
+	version_release(&before);
+}
+
 static void
 finish(struct app *app, enum reload_outcome outcome)
 {
-	struct events_subject subject = {.app = app_name(app)};
+	struct events_subject subject = {0};
 	struct version *next = app->run.next;
 	char *words = NULL;
 
@@ -135,11 +151,9 @@ finish(struct app *app, enum reload_outcome outcome)
 	if (outcome != RELOAD_OK)
 		words = strdup(reason_of(app, outcome));
 	app->run.next = NULL;
-	if (outcome == RELOAD_OK && next != app->version) {
-		version_release(&app->version);
-		app->version = version_hold(next);
-		app->state.config = next->number;
-	}
+	if (outcome == RELOAD_OK)
+		take_version(app, next);
+	subject.app = app_name(app);
 	app->state.next_config = 0;
 	app->state.is_reloading = false;
 	app->state.only = 0;
@@ -150,6 +164,8 @@ finish(struct app *app, enum reload_outcome outcome)
 	}
 	version_release(&next);
 	app_close_listeners(app);
+	if (!app->fleet->general.is_stopping)
+		(void)app_fit(app);
 	free(app->run.words);
 	app->run.words = NULL;
 	if (outcome == RELOAD_OK) {
