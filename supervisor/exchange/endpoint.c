@@ -165,7 +165,10 @@ endpoint_set_ready(struct endpoint *endpoint, bool ready)
 	if (endpoint->is_ready == ready)
 		return;
 	endpoint->is_ready = ready;
-	endpoint_tell(endpoint, ready ? "ready" : "gone");
+	/* What is only made again after an earlier brain is no news. */
+	if (!endpoint->group->exchange->is_used ||
+		endpoint->group->exchange->is_settled)
+		endpoint_tell(endpoint, ready ? "ready" : "gone");
 	if (ready)
 		endpoint->group->must_dispatch = true;
 }

@@ -187,6 +187,7 @@ exchange_settle(struct exchange *exchange)
 {
 	uint32_t used = memory_channels_used(exchange->memory);
 
+	exchange->is_settled = true;
 	if (!exchange->is_used)
 		return;
 	requests_recover(&exchange->requests, exchange_adopt_request, exchange);

@@ -51,6 +51,7 @@ struct exchange {
 	struct memory *memory;
 	const struct memory_view *view;
 	bool is_used; /* an earlier brain laid the memory out */
+	bool is_settled; /* exchange_settle was called */
 
 	struct link groups;	     /* group::link */
 	struct link peers;	     /* peer::link */

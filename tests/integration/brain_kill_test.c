@@ -223,6 +223,8 @@ Test(brain_kill, messages_go_on)
 		RUN("-n", "2", "--name", "any", "--wait-ready", "--", ANY_LOOP);
 	json_t *before = run_wait_status(run, 2, "ready");
 
+	run_wait(run, RUN_OUT, "is ready");
+	size_t told = run_count(run, RUN_OUT, "is ready");
 	for (int i = 0; i < 3; i++) {
 		char body[32];
 		char line[64];
@@ -236,6 +238,9 @@ Test(brain_kill, messages_go_on)
 		expect_same_pids(before, after);
 		json_decref(after);
 	}
+	/* A resumed channel tells nobody that others are ready, as they were.
+	 */
+	cr_expect_eq(run_count(run, RUN_OUT, "is ready"), told);
 	/* A successor of worker 2 is greeted by worker 1, and greets it. */
 	size_t greeted = run_count(run, RUN_OUT, "any.0 | worker 2 says");
 	cr_expect_eq(COMMAND(run, "reload", "2"), 0, "%s", run_said(run));
