@@ -440,6 +440,10 @@ fleet_rebuild(struct fleet *fleet)
 	each_row(fleet, STATE_SLOTS, "slot", load_slot);
 	each_row(fleet, STATE_PROCESSES, "process", load_process);
 	core_save(fleet);
+	/* Who receives and who is ready is what it was: that is no news to the
+	 * workers, as everything is that comes after exchange_settle. */
+	for (struct slot *slot = fleet->slots; slot; slot = slot->next)
+		slot_refresh(slot);
 	exchange_settle(fleet->setup.exchange);
 	fleet->is_loaded = true;
 	core_watch(fleet);
