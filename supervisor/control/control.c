@@ -520,7 +520,7 @@ control_free(struct control **control_at)
 	if (control == NULL)
 		return;
 	while (control->clients != NULL)
-		control_drop(control->clients);
+		control_drop(control->clients); /* NOLINT: it takes it out */
 	ev_io_stop(control->loop, &control->acceptable);
 	ev_timer_stop(control->loop, &control->pause);
 	(void)sys_close(control->fd);

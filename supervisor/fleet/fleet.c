@@ -421,7 +421,8 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.app = config->name,
 		.namespace = config->namespace,
 		.status = slot_status(slot),
-		.pid = process_has_pid(process) ? process->state.pid : 0,
+		.pid = process && process_has_pid(process) ? process->state.pid
+							   : 0,
 		.restarts = slot->state.restarts,
 		.unstable_restarts = slot->state.unstable,
 		.uptime_ms = process ? process_uptime_ms(process) : -1,

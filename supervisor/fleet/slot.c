@@ -165,7 +165,7 @@ slot_is_wanted(const struct slot *slot)
 static struct peer *
 find_receiver(const struct slot *slot)
 {
-	if (process_is_ready(slot->incoming))
+	if (slot->incoming && process_is_ready(slot->incoming))
 		return slot->incoming->peer;
 	if (slot->main && slot->main->peer)
 		return slot->main->peer;

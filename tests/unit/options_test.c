@@ -123,7 +123,7 @@ Test(options, last_one_wins)
 
 Test(options, wrong_usage)
 {
-	REFUSED(-EINVAL, "say which program");
+	REFUSED(-EINVAL, "say which program", );
 	REFUSED(-EINVAL, "say which program", "-n", "2", "--");
 	REFUSED(-EINVAL, "did you mean --instances?", "--instance", "2", "x");
 	REFUSED(-EINVAL, "did you mean --kill-timeout?", "--kill-timeuot=3",

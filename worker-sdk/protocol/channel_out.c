@@ -120,7 +120,7 @@ release_head(struct channel *channel)
 static bool
 is_written(const struct channel_block *block)
 {
-	return block->sent == block->used;
+	return block->sent == block->used; /* NOLINT: there always is one */
 }
 
 /*
