@@ -32,14 +32,13 @@ parse(struct options *options, char *const *argv)
 	return parse_in(&place, options, argv);
 }
 
-#define PARSE(options, ...)                                                    \
-	parse(options, (char *[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define PARSE(options, ...) parse(options, (char *[]){__VA_ARGS__, NULL})
 
 /* It is refused with this result and these words. */
 #define REFUSED(result, words, ...)                                            \
 	do {                                                                   \
 		struct options none = {0};                                     \
-		cr_expect_eq(PARSE(&none __VA_OPT__(, ) __VA_ARGS__), result); \
+		cr_expect_eq(PARSE(&none, __VA_ARGS__), result);               \
 		cr_expect_neq(strstr(said.text, words), NULL,                  \
 			"\"%s\" doesn't say \"%s\"", said.text, words);        \
 		cr_expect_eq(none.set.count, 0);                               \
@@ -123,7 +122,7 @@ Test(options, last_one_wins)
 
 Test(options, wrong_usage)
 {
-	REFUSED(-EINVAL, "say which program", );
+	REFUSED(-EINVAL, "say which program", NULL);
 	REFUSED(-EINVAL, "say which program", "-n", "2", "--");
 	REFUSED(-EINVAL, "did you mean --instances?", "--instance", "2", "x");
 	REFUSED(-EINVAL, "did you mean --kill-timeout?", "--kill-timeuot=3",
