@@ -263,14 +263,14 @@ exchange_group(struct exchange *exchange, const char *name, size_t size)
 }
 
 struct peer *
-exchange_operator(struct exchange *exchange, uint32_t channel)
+exchange_sender(struct exchange *exchange, const struct outbox_source *source)
 {
 	for (struct link *l = exchange->peers.next; l != &exchange->peers;
 		l = l->next) {
 		struct peer *peer = list_member(l, struct peer, link);
 
-		if (peer->role == PEER_OPERATOR &&
-			peer->outbox->channel == channel && !peer->has_ended)
+		if (peer->outbox->channel == source->channel &&
+			peer_mark(peer) == source->mark && !peer->has_ended)
 			return peer;
 	}
 	return NULL;

@@ -66,6 +66,8 @@ enum memory_entry_flag {
 	MEMORY_PIECE = 2,     /* part of a frame of several entries */
 	MEMORY_WITH_FD = 4,   /* a descriptor travels with it */
 	MEMORY_TAKEN = 8,     /* taken out of the middle: passed over */
+	MEMORY_WITH_ID =
+		16, /* a frame in it has an id: all are of one sender */
 };
 
 /*
@@ -78,7 +80,7 @@ struct memory_entry {
 	uint32_t last;	 /* sequence of the last frame that ends here */
 	uint32_t sender; /* channel and sequence of the last frame's sender */
 	uint32_t sender_sequence;
-	uint32_t reserved;
+	uint32_t sender_mark; /* which process or client that channel was */
 };
 
 /* An open request; `number` 0: a free row. */

@@ -142,6 +142,7 @@ outbox_put(struct outbox *outbox, uint32_t position, struct piece piece,
 		.last = last,
 		.sender = source.channel,
 		.sender_sequence = source.sequence,
+		.sender_mark = source.mark,
 	};
 	memory_reference(outbox->memory, piece.block);
 	outbox->queued += piece.length;
@@ -156,17 +157,23 @@ outbox_commit(struct outbox *outbox, uint32_t tail)
 }
 
 /*
- * Runs of several workers may share an entry, since their frames carry who sent
- * them. What 0 says and what clients send is told apart by the entry alone.
+ * Runs of several workers may share an entry while no frame in it has an id:
+ * nobody is ever told of them. Else the entry says who sent it, which the
+ * frame, where a slot's address stands, doesn't.
  */
 static bool
-outbox_may_mix(const struct outbox *outbox, uint32_t one, uint32_t other)
+outbox_may_mix(const struct outbox *outbox, const struct memory_entry *entry,
+	struct outbox_source source)
 {
 	const struct memory_channel *rows = outbox->view->channels;
 
-	return one == other || (one != MEMORY_NONE && other != MEMORY_NONE &&
-				       rows[one].use == MEMORY_WORKER &&
-				       rows[other].use == MEMORY_WORKER);
+	if (entry->sender == source.channel &&
+		entry->sender_mark == source.mark)
+		return true;
+	return !source.has_id && !(entry->flags & MEMORY_WITH_ID) &&
+	       entry->sender != MEMORY_NONE && source.channel != MEMORY_NONE &&
+	       rows[entry->sender].use == MEMORY_WORKER &&
+	       rows[source.channel].use == MEMORY_WORKER;
 }
 
 /* Lengthens the last entry when the run is its neighbour. */
@@ -180,13 +187,17 @@ outbox_join(struct outbox *outbox, struct piece run, uint32_t last,
 	if (row->tail == outbox->written || outbox->keeps_single)
 		return false; /* everything is written: its end is history */
 	entry = outbox_entry(outbox, row->tail - 1);
-	if (entry->flags != 0 || entry->block != run.block ||
+	if ((entry->flags & ~(uint32_t)MEMORY_WITH_ID) != 0 ||
+		entry->block != run.block ||
 		entry->offset + entry->length != run.offset ||
-		!outbox_may_mix(outbox, entry->sender, source.channel))
+		!outbox_may_mix(outbox, entry, source))
 		return false;
 	entry->last = last;
 	entry->sender = source.channel;
 	entry->sender_sequence = source.sequence;
+	entry->sender_mark = source.mark;
+	if (source.has_id)
+		entry->flags |= MEMORY_WITH_ID;
 	__atomic_signal_fence(__ATOMIC_RELEASE);
 	entry->length += run.length;
 	outbox->queued += run.length;
@@ -236,7 +247,8 @@ outbox_append_or_join(struct outbox *outbox, struct piece run, uint32_t last,
 
 	if (outbox_join(outbox, run, last, source))
 		return;
-	outbox_put(outbox, tail, run, 0, last, source);
+	outbox_put(outbox, tail, run, source.has_id ? MEMORY_WITH_ID : 0, last,
+		source);
 	outbox_commit(outbox, tail + 1);
 }
 
@@ -276,6 +288,8 @@ outbox_append_pieces(struct outbox *outbox, const struct piece *pieces,
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t flags = MEMORY_PIECE;
 
+		if (source.has_id)
+			flags |= MEMORY_WITH_ID;
 		if (i == 0 && fd >= 0)
 			flags |= MEMORY_WITH_FD;
 		if (i + 1 < count)

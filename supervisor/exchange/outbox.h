@@ -79,8 +79,10 @@ enum {
 
 /* Whose frame it is, kept with the entry. */
 struct outbox_source {
-	uint32_t channel;
-	uint32_t sequence;
+	uint32_t channel;  /* MEMORY_NONE: 0 itself says it */
+	uint32_t sequence; /* of the last frame, as its sender counts */
+	uint32_t mark;	   /* which process or client the channel is */
+	bool has_id;	   /* its sender may want to hear of its fate */
 };
 
 /*

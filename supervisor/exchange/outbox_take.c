@@ -34,7 +34,9 @@ outbox_take_all(struct outbox *outbox,
 		struct outbox_taken taken = {
 			.frame = &frame,
 			.source = {.channel = entry->sender,
-				.sequence = entry->sender_sequence},
+				.sequence = entry->sender_sequence,
+				.mark = entry->sender_mark,
+				.has_id = entry->flags & MEMORY_WITH_ID},
 			.fd = outbox_take_fd(outbox, frame.position),
 			.was_written = outbox_was_written(outbox, &frame),
 		};
@@ -81,7 +83,9 @@ outbox_take_some(struct outbox *outbox,
 		struct outbox_taken taken = {
 			.frame = &frame,
 			.source = {.channel = entry->sender,
-				.sequence = entry->sender_sequence},
+				.sequence = entry->sender_sequence,
+				.mark = entry->sender_mark,
+				.has_id = entry->flags & MEMORY_WITH_ID},
 			.fd = outbox_take_fd(outbox, position),
 		};
 

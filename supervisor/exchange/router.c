@@ -47,11 +47,14 @@ router_append(
 }
 
 struct outbox_source
-router_source(const struct peer *from)
+router_source(const struct peer *from, const struct inbound *in)
 {
 	return (struct outbox_source){
 		.channel = from->outbox->channel,
 		.sequence = outbox_row(from->outbox)->received,
+		.mark = peer_mark(from),
+		.has_id =
+			in->header.kind == MUSTER_MESSAGE && in->header.id != 0,
 	};
 }
 
@@ -131,7 +134,7 @@ router_to_endpoint(
 		router_assign(request, endpoint, in);
 	}
 	frame_stamp_from(in->bytes, router_stamp(from));
-	router_append(outbox, in, router_source(from));
+	router_append(outbox, in, router_source(from, in));
 	if (endpoint->peer != NULL)
 		peer_queued(endpoint->peer);
 	if (may_pause)
@@ -150,7 +153,7 @@ router_to_client(struct peer *from, struct peer *client, struct inbound *in)
 		return router_refuse(
 			from, in, "no-such-worker", "the guest is gone");
 	frame_stamp_from(in->bytes, router_stamp(from));
-	router_append(client->outbox, in, router_source(from));
+	router_append(client->outbox, in, router_source(from, in));
 	peer_queued(client);
 	return true;
 }

@@ -25,7 +25,8 @@ void router_append(
 	struct outbox *outbox, struct inbound *in, struct outbox_source source);
 
 /* Whose frame it is, for the ring's entry. */
-struct outbox_source router_source(const struct peer *from);
+struct outbox_source router_source(
+	const struct peer *from, const struct inbound *in);
 
 /* Whether the outbox takes a frame of `from` now; if not, `from` waits for it.
  * Who is being drained isn't held back by a limit. */

@@ -91,7 +91,7 @@ router_all_share(struct router_all *all, struct outbox *outbox,
 	pieces[1].offset += head;
 	pieces[1].length -= head;
 	(void)outbox_append_pieces(outbox, pieces, in->count + 1,
-		header->sequence, router_source(all->from), -1);
+		header->sequence, router_source(all->from, all->in), -1);
 }
 
 static bool
@@ -106,7 +106,7 @@ router_all_deliver(struct router_all *all, struct endpoint *to)
 	outbox_row(outbox)->messages_in++;
 	if (!is_copied || outbox_append_copy(outbox, &header,
 				  all->in->bytes + MUSTER_HEADER_SIZE,
-				  router_source(all->from), true) < 0)
+				  router_source(all->from, all->in), true) < 0)
 		router_all_share(all, outbox, &header);
 	peer_queued(to->peer);
 	router_check_limit(all->from, outbox);

@@ -113,7 +113,7 @@ router_answer(struct peer *from, struct inbound *in)
 	}
 	frame_stamp_from(in->bytes, from->id);
 	frame_stamp_id(in->bytes, request->asker_id);
-	router_append(asker->outbox, in, router_source(from));
+	router_append(asker->outbox, in, router_source(from, in));
 	router_close_request(exchange, request);
 	peer_queued(asker);
 	if (asker->role == PEER_WORKER)

@@ -101,7 +101,7 @@ router_wait(struct peer *from, struct group *group, struct inbound *in)
 		frame_stamp_id(in->bytes, request->number);
 	}
 	frame_stamp_from(in->bytes, router_stamp(from));
-	router_append(outbox, in, router_source(from));
+	router_append(outbox, in, router_source(from, in));
 	router_check_limit(from, outbox);
 	return true;
 }

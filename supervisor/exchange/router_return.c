@@ -5,23 +5,6 @@
 #include "base/sys.h"
 #include "router.h"
 
-/* Who sent it, as far as somebody is there to hear of it; or NULL. */
-static struct peer *
-router_sender(struct exchange *exchange, const struct outbox_taken *taken)
-{
-	uint32_t from = taken->frame->header.from;
-	struct endpoint *endpoint = exchange_endpoint(exchange, from);
-
-	if (endpoint != NULL)
-		return endpoint->peer;
-	if (from != MUSTER_TO_SUPERVISOR)
-		return exchange_client(exchange, from);
-	/* An operator speaks as 0; what 0 itself says has no channel. */
-	return taken->source.channel == MEMORY_NONE
-		       ? NULL
-		       : exchange_operator(exchange, taken->source.channel);
-}
-
 void
 router_give_back(struct exchange *exchange, struct outbox_taken *taken,
 	const char *code, const char *message)
@@ -41,8 +24,10 @@ router_give_back(struct exchange *exchange, struct outbox_taken *taken,
 	case MUSTER_MESSAGE:
 		if (taken->source.channel == MEMORY_NONE)
 			return; /* an event: its receiver is gone */
-		sender =
-			header->id == 0 ? NULL : router_sender(exchange, taken);
+		/* The process itself: its successor may use the same id. */
+		sender = header->id == 0
+				 ? NULL
+				 : exchange_sender(exchange, &taken->source);
 		if (sender == NULL) {
 			exchange->losses.uncounted++;
 			return;

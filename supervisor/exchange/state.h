@@ -163,8 +163,9 @@ struct peer {
 struct endpoint *exchange_endpoint(struct exchange *exchange, uint32_t id);
 struct peer *exchange_client(struct exchange *exchange, uint32_t id);
 
-/* The operator whose row is `channel`, or NULL. */
-struct peer *exchange_operator(struct exchange *exchange, uint32_t channel);
+/* The very process or client that sent a frame, or NULL: it is gone. */
+struct peer *exchange_sender(
+	struct exchange *exchange, const struct outbox_source *source);
 
 struct group *exchange_group(
 	struct exchange *exchange, const char *name, size_t size);
@@ -178,6 +179,13 @@ void exchange_drop_outbox(struct outbox **outbox);
 
 /* Tries again in a moment to write to the peer. */
 void exchange_retry(struct peer *peer);
+
+/* Tells apart who has the same channel one after another. */
+static inline uint32_t
+peer_mark(const struct peer *peer)
+{
+	return peer->role == PEER_WORKER ? (uint32_t)peer->process : peer->id;
+}
 
 /* The peer is to be written to at the turn's end. */
 static inline void

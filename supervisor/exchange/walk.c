@@ -32,6 +32,7 @@ struct run {
 	uint32_t received; /* number of the last frame, as its sender counts */
 	uint32_t sent;	   /* and as it is counted for the receiver */
 	uint32_t frames;
+	uint64_t ids; /* 0: no frame of it has an id */
 };
 
 /*
@@ -106,6 +107,7 @@ walk_stamp(const struct walk *walk, struct run *run)
 	uint8_t *at = walk->base + walk->at;
 	uint8_t *const start = at, *const end = walk->base + walk->end;
 	uint32_t received = run->received, sent = run->sent;
+	uint64_t ids = 0, id;
 	uint32_t frames = 0;
 
 	while (end - at >= MUSTER_HEADER_SIZE) {
@@ -120,6 +122,8 @@ walk_stamp(const struct walk *walk, struct run *run)
 			walk_field(at, offsetof(struct frame_header,
 					       sequence)) != next)
 			break;
+		memcpy(&id, at + offsetof(struct frame_header, id), sizeof id);
+		ids |= id;
 		received = next;
 		sent = out_counts ? frame_next_sequence(sent) : 0;
 		frame_stamp_from(at, from);
@@ -132,6 +136,7 @@ walk_stamp(const struct walk *walk, struct run *run)
 	run->received = received;
 	run->sent = sent;
 	run->frames = frames;
+	run->ids = ids;
 	return at;
 }
 
@@ -158,8 +163,12 @@ walk_run(struct walk *walk, uint32_t to)
 	if (outbox_row(outbox)->flags & MEMORY_TAKES_PART)
 		outbox_row(outbox)->sent = run.sent;
 	outbox_append_run(outbox, piece, run.sent,
-		(struct outbox_source){.channel = peer->outbox->channel,
-			.sequence = run.received});
+		(struct outbox_source){
+			.channel = peer->outbox->channel,
+			.sequence = run.received,
+			.mark = peer_mark(peer),
+			.has_id = run.ids != 0,
+		});
 	outbox_row(outbox)->messages_in += run.frames;
 	if (walk->row->flags & MEMORY_TAKES_PART) {
 		walk->row->received = run.received;

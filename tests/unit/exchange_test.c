@@ -765,3 +765,304 @@ Test(exchange, who_takes_no_part_counts_as_not_joined_after)
 	expect_error(&a, 8, "not-joined");
 	actor_free(&n);
 }
+
+/* A random schedule ---------------------------------------------------------
+ */
+
+enum { RATS = 4, STEPS = 100000 };
+
+/* What became of a frame. */
+struct fate {
+	uint32_t sender; /* process */
+	uint8_t kind;
+	uint8_t delivered, reported, answered;
+	uint8_t to;
+};
+
+struct rat {
+	struct actor actor;
+	uint32_t process;
+	uint8_t *out;
+	size_t out_size, out_done;
+};
+
+struct schedule {
+	struct rat rats[RATS];
+	struct fate fates[STEPS];
+	uint32_t count, processes;
+	/* the newest that a slot got of a process, to see the order */
+	uint32_t *newest[RATS + 1];
+	uint64_t seed;
+};
+
+static struct schedule plan;
+
+static uint32_t
+draw(uint32_t below)
+{
+	plan.seed ^= plan.seed << 13;
+	plan.seed ^= plan.seed >> 7;
+	plan.seed ^= plan.seed << 17;
+	return (uint32_t)(plan.seed >> 20) % below;
+}
+
+static void
+rat_push(struct rat *rat)
+{
+	ssize_t n;
+
+	if (rat->out_done == rat->out_size)
+		return;
+	n = send(rat->actor.fd, rat->out + rat->out_done,
+		rat->out_size - rat->out_done, MSG_NOSIGNAL);
+	if (n > 0)
+		rat->out_done += (size_t)n;
+}
+
+static bool
+rat_is_idle(const struct rat *rat)
+{
+	return rat->out_done == rat->out_size;
+}
+
+static void
+rat_write(struct rat *rat, struct frame_header header, const char *body,
+	size_t size)
+{
+	free(rat->out);
+	rat->out = malloc(MUSTER_HEADER_SIZE + size);
+	rat->out_size =
+		actor_build(&rat->actor, rat->out, header, "", body, size);
+	rat->out_done = 0;
+	rat_push(rat);
+}
+
+static void
+rat_send(struct rat *rat)
+{
+	static const uint32_t sizes[] = {14, 60, 200, 700, 3000, 20000, 300000};
+	uint32_t size = sizes[draw(draw(8) == 0 ? 7 : 4)] + draw(50);
+	uint32_t id = plan.count, to = 1 + draw(RATS);
+	bool asks = draw(10) == 0;
+	char *body;
+
+	if (!rat_is_idle(rat) || id + 1 >= STEPS)
+		return;
+	plan.count++;
+	plan.fates[id] = (struct fate){.sender = rat->process,
+		.kind = asks ? MUSTER_REQUEST : MUSTER_MESSAGE,
+		.to = (uint8_t)to};
+	body = malloc(size + 1);
+	memset(body, 'x', size);
+	(void)snprintf(body, size, "\"%010u", id);
+	body[11] = ' ';
+	body[size - 1] = '"';
+	rat_write(rat,
+		(struct frame_header){
+			.kind = plan.fates[id].kind, .to = to, .id = id},
+		body, size);
+	free(body);
+}
+
+static void
+rat_got(struct rat *rat, const struct frame_header *header, const char *body)
+{
+	uint32_t id = (uint32_t)header->id, *newest;
+	struct fate *fate;
+
+	if (header->kind == MUSTER_REPLY || header->kind == MUSTER_ERROR) {
+		fate = &plan.fates[id];
+		cr_assert_lt(id, plan.count);
+		cr_assert_eq(fate->sender, rat->process, "another's answer");
+		if (header->kind == MUSTER_REPLY)
+			fate->answered++;
+		else
+			fate->reported++;
+		return;
+	}
+	if (header->from == 0)
+		return; /* welcome, ack */
+	id = (uint32_t)strtoul(body + 1, NULL, 10);
+	cr_assert_lt(id, plan.count);
+	fate = &plan.fates[id];
+	cr_assert_eq(fate->to, rat->actor.id);
+	cr_assert_eq(fate->delivered, 0, "%u came twice", id);
+	fate->delivered = 1;
+	newest = &plan.newest[rat->actor.id][fate->sender];
+	cr_assert_lt(*newest, id, "%u came after %u", id, *newest);
+	*newest = id;
+	if (header->kind == MUSTER_REQUEST) {
+		/* Answered at once, however much waits to be written. */
+		uint8_t frame[64];
+		size_t size;
+		int idle = 0;
+
+		while (!rat_is_idle(rat) && idle++ < 10000) {
+			rat_push(rat);
+			ev_run(w.loop, EVRUN_NOWAIT);
+			(void)actor_fill(&rat->actor);
+		}
+		if (!rat_is_idle(rat))
+			return; /* all are stuck on others: no answer then */
+		size = actor_build(&rat->actor, frame,
+			(struct frame_header){.kind = MUSTER_REPLY,
+				.to = header->from,
+				.id = header->id},
+			"", "1", 1);
+		free(rat->out);
+		rat->out = malloc(size);
+		memcpy(rat->out, frame, size);
+		rat->out_size = size;
+		rat->out_done = 0;
+		rat_push(rat);
+	}
+}
+
+static void
+rat_read(struct rat *rat, int frames)
+{
+	(void)actor_fill(&rat->actor);
+	while (frames-- > 0 && actor_has_frame(&rat->actor)) {
+		char body[64];
+		struct frame_header header =
+			actor_take(&rat->actor, body, sizeof body);
+
+		rat_got(rat, &header, body);
+	}
+}
+
+static void
+rat_ack(struct rat *rat)
+{
+	char text[64];
+	int size = snprintf(text, sizeof text,
+		"{\"event\":\"ack\",\"sequence\":%u}", rat->actor.received);
+
+	if (!rat_is_idle(rat))
+		return;
+	rat->actor.takes_part = false; /* an ack has no number */
+	rat_write(rat, (struct frame_header){.kind = MUSTER_MESSAGE}, text,
+		(size_t)size);
+	rat->actor.takes_part = true;
+}
+
+static void
+rat_start(struct rat *rat)
+{
+	rat->process = ++plan.processes;
+	rat->actor.joined = 0;
+	actor_spawn(&rat->actor, rat->process);
+	rat->out_size = rat->out_done = 0;
+	rat_write(rat, (struct frame_header){.kind = MUSTER_MESSAGE},
+		"\"here\"", 6);
+}
+
+static void
+rat_die(struct rat *rat)
+{
+	peer_drain(rat->actor.peer, UINT64_MAX);
+	peer_retire(&rat->actor.peer);
+	(void)close(rat->actor.fd);
+	if (draw(2) == 0)
+		ev_run(w.loop,
+			EVRUN_NOWAIT); /* the slot is empty for a while */
+	rat_start(rat);
+}
+
+static void
+rat_step(struct rat *rat)
+{
+	uint32_t what = draw(1000);
+
+	if (what < 450)
+		rat_send(rat);
+	else if (what < 750)
+		rat_read(rat, (int)draw(20));
+	else if (what < 800)
+		rat_ack(rat);
+	else if (what < 998)
+		ev_run(w.loop, EVRUN_NOWAIT);
+	else if (draw(4) == 0)
+		rat_die(rat);
+	rat_push(rat);
+}
+
+/* Everybody reads and writes until nothing is left. */
+static void
+rats_rest(void)
+{
+	for (int quiet = 0; quiet < 40; quiet++) {
+		for (int i = 0; i < RATS; i++) {
+			struct rat *rat = &plan.rats[i];
+			uint32_t before = rat->actor.received;
+
+			rat_push(rat);
+			rat_read(rat, 1 << 20);
+			if (rat->actor.received != before || !rat_is_idle(rat))
+				quiet = 0;
+			rat_ack(rat);
+		}
+		ev_run(w.loop, EVRUN_NOWAIT);
+	}
+}
+
+static void
+check_fates(void)
+{
+	for (uint32_t id = 1; id < plan.count; id++) {
+		const struct fate *fate = &plan.fates[id];
+		bool lives = false;
+
+		for (int i = 0; i < RATS; i++)
+			lives |= plan.rats[i].process == fate->sender;
+		if (!lives)
+			continue;
+		if (fate->kind == MUSTER_MESSAGE)
+			cr_assert(fate->delivered || fate->reported,
+				"%u is lost", id);
+		else
+			cr_assert_leq(fate->answered + fate->reported, 1,
+				"%u has two answers", id);
+		if (fate->kind == MUSTER_REQUEST && !fate->delivered)
+			cr_assert_eq(fate->reported, 1, "%u is lost", id);
+	}
+}
+
+Test(exchange_memory, a_random_schedule)
+{
+	struct group_limits limits = world_limits;
+	struct group *group;
+	const char *seed = getenv("MUSTER_TEST_SEED");
+
+	plan.seed = seed != NULL ? strtoull(seed, NULL, 10) : 20261125;
+	plan.count = 1;
+	world_new_limited(&w, 24 << 20);
+	limits.stall_timeout_ms = 60000;
+	group = group_new(w.exchange, "rats", &limits);
+	for (int i = 0; i < RATS; i++) {
+		struct rat *rat = &plan.rats[i];
+
+		plan.newest[i + 1] = calloc(STEPS, sizeof(uint32_t));
+		rat->actor = (struct actor){
+			.world = &w, .id = (uint32_t)i + 1, .takes_part = true};
+		rat->actor.endpoint =
+			endpoint_new(group, rat->actor.id, (uint32_t)i);
+		rat_start(rat);
+	}
+	for (int step = 0; step < STEPS; step++)
+		rat_step(&plan.rats[draw(RATS)]);
+	rats_rest();
+	check_fates();
+	cr_expect_gt(plan.processes, 20);
+	cr_expect_gt(plan.count, 5000);
+	for (int i = 0; i < RATS; i++) {
+		cr_expect_eq(plan.rats[i].actor.ended, 0);
+		actor_free(&plan.rats[i].actor);
+		free(plan.rats[i].out);
+		free(plan.newest[i + 1]);
+	}
+	world_turn(&w);
+	cr_expect_eq(w.exchange->requests.open, 0);
+	cr_expect_eq(w.exchange->promised, 0);
+	world_free(&w);
+}
