@@ -23,12 +23,6 @@
 struct ev_loop;
 struct keeper_client;
 
-enum {
-	/* Records that wait; over it nothing is put or spawned any more, and
-	 * only what lets processes end is still taken on. */
-	KEEPER_CLIENT_QUEUE_MAX = 16384,
-};
-
 struct keeper_hooks {
 	/* `pidfd` is the hook's from now on. */
 	void (*spawned)(uint64_t process, int32_t pid, int pidfd, void *data);
@@ -100,8 +94,8 @@ struct keeper_process *keeper_client_processes(
 /*
  * Keeps `fd` in the vault as `name` (up to 31 bytes). `give`: it is closed here
  * once it is sent, or at once on failure; else it is borrowed.
- * Returns 0; -ENAMETOOLONG; -ENOBUFS: the queue is full; -ENOMEM; -EPIPE: the
- * keeper is gone.
+ * Returns 0; -ENAMETOOLONG; -ENOBUFS: the queue is full (PAIR_QUEUE_MAX);
+ * -ENOMEM; -EPIPE: the keeper is gone.
  */
 int keeper_client_put(
 	struct keeper_client *client, const char *name, int fd, bool give);

@@ -1,5 +1,6 @@
 /* The brain's end of the pair, against a keeper that is played by the test. */
 #include "fleet/keeper_client.h"
+#include "fleet/pair.h"
 
 #include "base/sys.h"
 
@@ -329,7 +330,7 @@ Test(keeper_client, the_queue_is_bounded_but_for_what_ends_processes)
 	int r = 0, sent = 0;
 
 	begin(&world);
-	while (r == 0 && sent < 10 * KEEPER_CLIENT_QUEUE_MAX) {
+	while (r == 0 && sent < 10 * PAIR_QUEUE_MAX) {
 		r = keeper_client_pass(
 			world.client, "resume.1", sys_memfd("given", 0));
 		sent++;
@@ -339,7 +340,7 @@ Test(keeper_client, the_queue_is_bounded_but_for_what_ends_processes)
 			break; /* descriptors are bounded, too */
 	}
 	cr_assert_eq(r, 0);
-	for (sent = 0; r == 0 && sent < 2 * KEEPER_CLIENT_QUEUE_MAX; sent++)
+	for (sent = 0; r == 0 && sent < 2 * PAIR_QUEUE_MAX; sent++)
 		r = keeper_client_put(world.client, "n", 0, false);
 	cr_expect_eq(r, -ENOBUFS);
 	keeper_client_signal(world.client, 1, 9, true);
