@@ -14,10 +14,12 @@
 #include "base/sys.h"
 #include "exchange/exchange.h"
 #include "fleet/app.h"
+#include "fleet/channel.h"
 #include "fleet/core.h"
 #include "fleet/description.h"
 #include "fleet/keeper_client.h"
 #include "fleet/process.h"
+#include "fleet/remains.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/output.h"
@@ -243,7 +245,7 @@ read_pipe(struct process *process, int fd, enum line_stream stream,
 		origin.instance = process->slot->state.instance;
 	}
 	return output_pipe_new(process->fleet->output, fd, &origin,
-		process_pipe_ended, process, ret_pipe);
+		remains_pipe_ended, process, ret_pipe);
 }
 
 static int
@@ -331,7 +333,7 @@ make_channel(struct process *process)
 		return -ENOMEM;
 	}
 	r = peer_new_worker(process->slot->endpoint, process->state.number,
-		process->state.generation, welcome, fds[0], &process_peer_hooks,
+		process->state.generation, welcome, fds[0], &channel_hooks,
 		process, &process->peer);
 	json_decref(welcome);
 	return r;
@@ -464,7 +466,7 @@ take_channel_over(struct process *process)
 		return;
 	fd = renew_channel(process);
 	r = peer_resume(process->slot->endpoint, process->state.number, welcome,
-		fd, &process_peer_hooks, process, &process->peer);
+		fd, &channel_hooks, process, &process->peer);
 	json_decref(welcome);
 	if (r < 0)
 		log_warn("%s.%u (pid %d) goes on without a channel: %s",

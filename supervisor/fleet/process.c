@@ -16,13 +16,14 @@
 #include "exchange/exchange.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
+#include "fleet/ending.h"
 #include "fleet/events.h"
 #include "fleet/keeper_client.h"
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
+#include "fleet/remains.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
-#include "fleet/worker_methods.h"
 #include "mechanism/output.h"
 
 #include <errno.h>
@@ -201,7 +202,7 @@ carry_out(struct process *process, uint32_t actions)
 	if (actions & FSM_WITHDRAW)
 		slot_refresh(process->slot);
 	if (actions & FSM_FAILED_START)
-		slot_process_failed_start(process);
+		ending_failed_start(process);
 	if (actions & FSM_SEND_SHUTDOWN)
 		send_shutdown(process);
 	if (actions & FSM_SEND_SIGNAL)
@@ -347,8 +348,7 @@ process_execed(struct process *process)
 {
 	struct fleet *fleet = process->fleet;
 	struct app *app = process->slot->app;
-	struct events_subject subject = {
-		app_name(app), process->slot->state.id, process->state.pid};
+	struct events_subject subject = process_subject(process);
 
 	process->state.execed_ns = now_ns();
 	save(process);
@@ -420,66 +420,6 @@ process_set_version(struct process *process, struct version *version)
 	version_release(&before);
 }
 
-/* What the exchange tells -------------------------------------------------- */
-
-static void
-on_joined(struct peer *peer)
-{
-	const struct process *process = peer_data(peer);
-
-	log_debug("%s.%u (pid %d) joined", name_of(process),
-		process->slot->state.instance, process->state.pid);
-}
-
-static void
-on_request(struct peer *peer, uint64_t id, const char *body, size_t size)
-{
-	worker_methods_request(peer_data(peer), id, body, size);
-}
-
-static void
-on_message(struct peer *peer, const char *body, size_t size)
-{
-	worker_methods_message(peer_data(peer), body, size);
-}
-
-static void
-on_ended(struct peer *peer, enum peer_end how, const char *reason)
-{
-	struct process *process = peer_data(peer);
-	struct slot *slot = process->slot;
-
-	/* The slot must not hold on to what is retired. */
-	peer_retire(&process->peer);
-	slot_refresh(slot);
-	if (how == PEER_END_CLOSED || process->has_exit) {
-		log_debug("the channel of %s.%u (pid %d) has ended: %s",
-			name_of(process), slot->state.instance,
-			process->state.pid, reason);
-		return;
-	}
-	log_warn("%s.%u (pid %d) broke the rules of its channel: %s: it is "
-		 "replaced",
-		name_of(process), slot->state.instance, process->state.pid,
-		reason);
-	process->fault = "broke the rules of its channel";
-	process_stop(process, FSM_WANT_REPLACED, STOP_RESTART);
-}
-
-static void
-on_stalled(struct peer *peer)
-{
-	process_replace(peer_data(peer), "doesn't read what is sent to it");
-}
-
-const struct peer_hooks process_peer_hooks = {
-	.joined = on_joined,
-	.request = on_request,
-	.message = on_message,
-	.ended = on_ended,
-	.stalled = on_stalled,
-};
-
 /* Views ------------------------------------------------------------------ */
 
 bool
@@ -492,6 +432,13 @@ bool
 process_has_pid(const struct process *process)
 {
 	return process && process->state.pid && !process->has_exit;
+}
+
+struct events_subject
+process_subject(const struct process *process)
+{
+	return (struct events_subject){app_name(process->slot->app),
+		process->slot->state.id, process->state.pid};
 }
 
 int64_t
@@ -523,32 +470,11 @@ process_reason_name(enum stop_reason reason)
 	return "stop";
 }
 
-const char *
-process_stage_name(enum keeper_stage stage)
-{
-	static const char *const names[] = {
-		[KEEPER_STAGE_DESCRIPTION] = "reading its description",
-		[KEEPER_STAGE_TABLE] = "finding a place for it",
-		[KEEPER_STAGE_FORK] = "fork",
-		[KEEPER_STAGE_DESCRIPTORS] = "making its descriptors",
-		[KEEPER_STAGE_SESSION] = "making its process group",
-		[KEEPER_STAGE_LIMITS] = "setting its limits",
-		[KEEPER_STAGE_GROUPS] = "setting its supplementary groups",
-		[KEEPER_STAGE_GROUP] = "setting its group",
-		[KEEPER_STAGE_USER] = "setting its user",
-		[KEEPER_STAGE_DIRECTORY] = "changing to its directory",
-		[KEEPER_STAGE_EXEC] = "exec",
-	};
-
-	if (stage <= 0 || stage >= sizeof(names) / sizeof(names[0]))
-		return "starting it";
-	return names[stage];
-}
-
 /* The object --------------------------------------------------------------- */
 
-static struct process *
-make(struct fleet *fleet, uint32_t row, const struct state_process *state)
+struct process *
+process_make(
+	struct fleet *fleet, uint32_t row, const struct state_process *state)
 {
 	struct process *process = calloc(1, sizeof(*process));
 
@@ -567,7 +493,7 @@ struct process *
 process_load(struct slot *slot, struct version *version, uint32_t row,
 	const struct state_process *state)
 {
-	struct process *process = make(slot->app->fleet, row, state);
+	struct process *process = process_make(slot->app->fleet, row, state);
 
 	if (!process)
 		return NULL;
@@ -575,76 +501,6 @@ process_load(struct slot *slot, struct version *version, uint32_t row,
 	process->version = version_hold(version);
 	core_add_process(process);
 	return process;
-}
-
-struct process *
-process_load_lingering(
-	struct fleet *fleet, uint32_t row, const struct state_process *state)
-{
-	struct process *process = make(fleet, row, state);
-
-	if (!process)
-		return NULL;
-	process->next_lingering = fleet->lingering;
-	fleet->lingering = process;
-	return process;
-}
-
-static void
-free_pipe(struct process *process, const char *start, struct output_pipe **pipe)
-{
-	char name[KEEPER_NAME_SIZE];
-
-	if (!*pipe)
-		return;
-	state_name(name, start, process->state.number);
-	keeper_client_drop(process->fleet->setup.keeper, name);
-	output_pipe_free(pipe);
-}
-
-/* Frees what has ended; true when both have. */
-static bool
-free_ended_pipes(struct process *process)
-{
-	if (process->out_ended)
-		free_pipe(process, STATE_OUT, &process->out);
-	if (process->err_ended)
-		free_pipe(process, STATE_ERR, &process->err);
-	return !process->out && !process->err;
-}
-
-/* Nothing of it is left to be remembered. */
-static void
-erase(struct process *process)
-{
-	struct fleet *fleet = process->fleet;
-
-	free_pipe(process, STATE_OUT, &process->out);
-	free_pipe(process, STATE_ERR, &process->err);
-	ledger_erase(fleet->ledger, STATE_PROCESSES, process->row);
-	process_free(&process);
-}
-
-void
-process_pipe_ended(struct output_pipe *pipe, void *data)
-{
-	struct process *process = data;
-	bool is_out = pipe == process->out;
-
-	if (is_out)
-		process->out_ended = true;
-	else
-		process->err_ended = true;
-	/* As long as the process is there, so is the tail of its stderr. */
-	if (!process->slot && free_ended_pipes(process))
-		erase(process);
-}
-
-void
-process_settle_lingering(struct process *process)
-{
-	if (free_ended_pipes(process))
-		erase(process);
 }
 
 static void
@@ -661,33 +517,6 @@ leave_held(struct process *process)
 	if (!*at)
 		fleet->held_end = at;
 	process->is_held = false;
-}
-
-static void
-leave_lingering(struct process *process)
-{
-	struct process **at = &process->fleet->lingering;
-
-	while (*at && *at != process)
-		at = &(*at)->next_lingering;
-	if (*at)
-		*at = process->next_lingering;
-}
-
-/* The oldest of those whose pipes somebody still holds makes room. */
-static bool
-drop_lingering(struct fleet *fleet)
-{
-	struct process *oldest = fleet->lingering;
-
-	if (!oldest)
-		return false;
-	while (oldest->next_lingering)
-		oldest = oldest->next_lingering;
-	log_warn("too many pipes of ended processes are still held by others: "
-		 "the oldest is closed");
-	erase(oldest);
-	return true;
 }
 
 static void
@@ -715,15 +544,7 @@ process_forget(struct process **process)
 	version_release(&at->version);
 	close_pidfd(at);
 	at->slot = NULL;
-	at->next_lingering = fleet->lingering;
-	fleet->lingering = at;
-	if (free_ended_pipes(at)) {
-		erase(at);
-		return;
-	}
-	at->state.state = FSM_GONE;
-	at->state.deadline_ns = 0;
-	save(at);
+	remains_take(at);
 }
 
 void
@@ -739,7 +560,7 @@ process_free(struct process **process)
 	if (at->slot)
 		core_remove_process(at);
 	else
-		leave_lingering(at);
+		remains_leave(at);
 	peer_retire(&at->peer);
 	output_pipe_free(&at->out);
 	output_pipe_free(&at->err);
@@ -771,7 +592,7 @@ process_plan(struct slot *slot, enum state_role role, struct version *version,
 	fleet->general.next_process++;
 	core_save(fleet);
 	r = ledger_add(fleet->ledger, STATE_PROCESSES, &state, &row);
-	if (r == -ENOSPC && drop_lingering(fleet))
+	if (r == -ENOSPC && remains_make_room(fleet))
 		r = ledger_add(fleet->ledger, STATE_PROCESSES, &state, &row);
 	if (r < 0)
 		return r;

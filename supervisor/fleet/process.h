@@ -13,6 +13,7 @@
 #define MUSTER_PROCESS_H
 
 #include "base/clock.h"
+#include "fleet/events.h"
 #include "fleet/keeper_client.h"
 #include "fleet/state.h"
 #include "policy/worker_fsm.h"
@@ -35,9 +36,6 @@ enum stop_reason {
 	STOP_SCALE,
 	STOP_RESTART, /* it broke the protocol or stalled */
 };
-
-/* What the exchange tells of its channel; the peer's data is the process. */
-extern const struct peer_hooks process_peer_hooks;
 
 struct process {
 	struct fleet *fleet;
@@ -79,13 +77,9 @@ int process_plan(struct slot *slot, enum state_role role,
 struct process *process_load(struct slot *slot, struct version *version,
 	uint32_t row, const struct state_process *state);
 
-/*
- * The same for a row of which only the pipes are left. The caller opens these;
- * then process_settle_lingering erases the row when there are none.
- */
-struct process *process_load_lingering(
+/* The bare object, in no slot and no list; for the above and fleet/remains. */
+struct process *process_make(
 	struct fleet *fleet, uint32_t row, const struct state_process *state);
-void process_settle_lingering(struct process *process);
 
 /* Starts a planned process: at once, after its delay, or when its turn comes,
  * since only so many are spawned at a time. Steps. */
@@ -115,10 +109,6 @@ void process_failed(
 	struct process *process, enum keeper_stage stage, int error);
 void process_exited(struct process *process, const struct keeper_row *row);
 
-/* The end of a pipe of its, for output_pipe_new. `data` is the process, which
- * may be freed by it. */
-void process_pipe_ended(struct output_pipe *pipe, void *data);
-
 /* The worker asks for `ms` more from now on, to start or to stop in. */
 void process_extend(struct process *process, int64_t ms);
 
@@ -132,11 +122,13 @@ void process_set_version(struct process *process, struct version *version);
 bool process_is_ready(const struct process *process);
 bool process_has_pid(const struct process *process); /* there is one now */
 
+/* Whom an event of it is about. It is in a slot. */
+struct events_subject process_subject(const struct process *process);
+
 /* Uptime since the exec, or since the spawn was planned; -1: never executed. */
 int64_t process_uptime_ms(const struct process *process);
 
 const char *process_reason_name(enum stop_reason reason);
-const char *process_stage_name(enum keeper_stage stage);
 
 /*
  * Ends the object: the channel is retired, the pipes are read on as long as

@@ -20,6 +20,7 @@
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
 #include "fleet/process.h"
+#include "fleet/remains.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/output.h"
@@ -221,12 +222,12 @@ static int
 load_lingering(
 	struct fleet *fleet, uint32_t row, const struct state_process *state)
 {
-	struct process *process = process_load_lingering(fleet, row, state);
+	struct process *process = remains_load(fleet, row, state);
 
 	if (!process)
 		return -ENOMEM;
 	launch_take_over(process, false);
-	process_settle_lingering(process);
+	remains_settle(process);
 	return 0;
 }
 

@@ -71,7 +71,6 @@ void slot_roll_back(struct slot *slot);
 
 /* What processes tell. slot_process_gone takes the process over. */
 void slot_process_ready(struct process *process);
-void slot_process_failed_start(struct process *process);
 void slot_process_gone(struct process *process);
 
 /* Tells the exchange who receives, and whether somebody is ready. */

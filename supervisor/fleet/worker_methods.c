@@ -140,8 +140,7 @@ void
 worker_methods_message(struct process *process, const char *body, size_t size)
 {
 	const struct slot *slot = process->slot;
-	struct events_subject subject = {
-		app_name(slot->app), slot->state.id, process->state.pid};
+	struct events_subject subject = process_subject(process);
 	struct line_origin origin = {
 		.app = app_name(slot->app),
 		.instance = slot->state.instance,
