@@ -189,11 +189,11 @@ requests_find(struct requests *requests, uint64_t number)
 static void
 requests_start_timer(struct requests *requests, struct request *request)
 {
-	struct instant now = clock_now();
-	double left = (double)(request->deadline_ns - now.ns) / 1e9;
+	double left;
 
 	if (request->deadline_ns == 0)
 		return;
+	left = (double)(request->deadline_ns - clock_now().ns) / 1e9;
 	ev_now_update(requests->loop);
 	ev_timer_set(&request->timer, left > 0 ? left : 0, 0);
 	ev_timer_start(requests->loop, &request->timer);

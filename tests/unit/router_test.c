@@ -529,3 +529,32 @@ Test(router, descriptors_travel_alone_and_first)
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
 }
+
+Test(router, a_broadcast_with_hardly_any_block_left)
+{
+	struct memory *memory = w.exchange->memory;
+	uint32_t last = MEMORY_NONE;
+	char text[64];
+
+	all_ready();
+	actor_ack(&b); /* so that neither has a block with room */
+	actor_ack(&c);
+	while (memory_has_small(memory, 2))
+		last = memory_take_small(memory, false);
+	actor_say(&a, MUSTER_MESSAGE, MUSTER_TO_ALL, 0, "\"one block\"");
+	(void)expect_frame(&b, text, sizeof text);
+	cr_expect_str_eq(text, "\"one block\"");
+	(void)expect_frame(&c, text, sizeof text);
+	cr_expect_str_eq(text, "\"one block\"");
+	actor_ack(&b);
+	actor_ack(&c);
+	cr_expect_neq(memory_take_small(memory, false), MEMORY_NONE);
+	actor_say(&a, MUSTER_MESSAGE, MUSTER_TO_ALL, 0, "\"none\"");
+	expect_nothing(&b);
+	cr_expect(peer_is_paused(a.peer));
+	memory_release(memory, last);
+	(void)expect_frame(&b, text, sizeof text);
+	cr_expect_str_eq(text, "\"none\"");
+	(void)expect_frame(&c, text, sizeof text);
+	cr_expect_not(peer_is_paused(a.peer));
+}
