@@ -483,3 +483,115 @@ Test(intake, acks_to_who_never_reads_do_not_pile_up)
 	cr_expect_leq(a.peer->outbox->uncounted_room, 4096);
 	free(frames);
 }
+
+/* Garbage ---------------------------------------------------------------- */
+
+static uint64_t dice = 88172645463325252u;
+
+static uint32_t
+throw_dice(uint32_t below)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return (uint32_t)(dice >> 20) % below;
+}
+
+/* A stream that is nearly right: most of its frames are, until one isn't. */
+static size_t
+build_nonsense(struct actor *actor, uint8_t *room, size_t size)
+{
+	static const uint32_t addresses[] = {0, 1, 2, 3, 77, MUSTER_TO_ANY,
+		MUSTER_TO_ALL, MUSTER_FIRST_CLIENT, 0x90000000u};
+	static const char *const names[] = {"", "api", "web", "x"};
+	static const char *const bodies[] = {"1", "{\"event\":\"ack\"}",
+		"{\"event\":\"ack\",\"sequence\":1}",
+		"{\"event\":\"ack\",\"sequence\":-1}",
+		"{\"method\":\"resume\",\"params\":{\"received\":0}}", "[[[",
+		"\xff\xfe"};
+	size_t at = 0;
+
+	while (at + 400 < size) {
+		const char *body = bodies[throw_dice(7)];
+		struct frame_header header = {
+			.kind = (uint8_t)(1 + throw_dice(5)),
+			.flags = (uint8_t)(throw_dice(8) == 0 ? throw_dice(4)
+							      : 0),
+			.to = addresses[throw_dice(9)],
+			.id = throw_dice(6),
+			.timeout_ms = throw_dice(3),
+		};
+
+		at += actor_build(actor, room + at, header,
+			names[throw_dice(3) == 0 ? throw_dice(4) : 0], body,
+			strlen(body));
+	}
+	for (uint32_t i = throw_dice(4); i > 0; i--)
+		room[throw_dice((uint32_t)at)] ^=
+			(uint8_t)(1u << throw_dice(8));
+	return at;
+}
+
+Test(intake, no_garbage_harms_the_others)
+{
+	int before = count_fds();
+	uint8_t room[8192];
+
+	for (int round = 0; round < 400; round++) {
+		struct actor d;
+		size_t size, at = 0;
+
+		if (round % 4 == 3) {
+			actor_client(&w, &d);
+			if (round % 8 == 7)
+				peer_admit(d.peer, round % 16 == 7
+							   ? PEER_GUEST
+							   : PEER_OPERATOR);
+		} else {
+			actor_new_in(&w, &d, w.group, 10 + (uint32_t)round);
+			d.takes_part = round % 4 != 2;
+			endpoint_set_ready(d.endpoint, round % 2 == 0);
+		}
+		size = build_nonsense(
+			&d, room, 500 + throw_dice(sizeof room - 500));
+		while (at < size && d.ended == 0) {
+			size_t part = 1 + throw_dice(600);
+			ssize_t n;
+
+			part = part < size - at ? part : size - at;
+			if (throw_dice(12) == 0) {
+				send_fds(&d, room + at, part,
+					1 + (int)throw_dice(3));
+				n = (ssize_t)part;
+			} else {
+				n = send(d.fd, room + at, part, MSG_NOSIGNAL);
+			}
+			if (n > 0)
+				at += (size_t)n;
+			world_turn(&w);
+			(void)actor_fill(&d);
+		}
+		d.at_end = true;
+		if (throw_dice(2) == 0)
+			peer_drain(d.peer, UINT64_MAX);
+		actor_free(&d);
+		world_turn(&w);
+		(void)actor_fill(&a);
+		(void)actor_fill(&b);
+		while (actor_has_frame(&a))
+			(void)actor_take(&a, NULL, 0);
+		while (actor_has_frame(&b))
+			(void)actor_take(&b, NULL, 0);
+		for (int i = 0; i < a.fd_count; i++)
+			(void)close(a.fds[i]);
+		for (int i = 0; i < b.fd_count; i++)
+			(void)close(b.fds[i]);
+		a.fd_count = b.fd_count = 0;
+		actor_ack(&a);
+		actor_ack(&b);
+	}
+	pass_long(100, 200);
+	cr_expect_eq(a.ended + b.ended, 0);
+	cr_expect_eq(w.exchange->promised, 0);
+	cr_expect_eq(count_fds(), before);
+}
