@@ -50,7 +50,7 @@ struct exchange {
 	struct ev_loop *loop;
 	struct memory *memory;
 	const struct memory_view *view;
-	bool is_used; /* an earlier brain laid the memory out */
+	bool is_used;	 /* an earlier brain laid the memory out */
 	bool is_settled; /* exchange_settle was called */
 
 	struct link groups;	     /* group::link */
