@@ -236,11 +236,11 @@ Test(keeper_client, another_version_is_refused)
 	keeper_hello(&world, KEEPER_VERSION + 1);
 	cr_expect_eq(meet(&world), -EPROTO);
 	cr_expect_null(world.client);
-	close(world.keeper);
+	end(&world);
 	set_up(&world);
 	keeper_gives(&world, "early");
 	cr_expect_eq(meet(&world), -EPROTO);
-	close(world.keeper);
+	end(&world);
 }
 
 Test(keeper_client, a_keeper_that_is_gone_is_told)
@@ -250,6 +250,8 @@ Test(keeper_client, a_keeper_that_is_gone_is_told)
 	set_up(&world);
 	close(world.keeper);
 	cr_expect_lt(meet(&world), 0);
+	world.keeper = dup(0);
+	end(&world);
 	begin(&world);
 	keeper_sends(&world,
 		&(struct keeper_record){
