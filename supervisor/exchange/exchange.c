@@ -134,6 +134,14 @@ exchange_retry(struct peer *peer)
 }
 
 static void
+exchange_on_hold_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	hold_release_all(list_member(timer, struct exchange, hold_timer));
+}
+
+static void
 exchange_on_ack_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
@@ -162,6 +170,7 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	list_init(&exchange->ack_due);
 	list_init(&exchange->dead);
 	list_init(&exchange->woken);
+	list_init(&exchange->held);
 	r = memory_open(
 		memory_fd, memory_limit, &exchange->memory, &exchange->is_used);
 	if (r < 0)
@@ -175,6 +184,7 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	ev_prepare_start(loop, &exchange->turn_end);
 	ev_idle_init(&exchange->go_on, exchange_on_go_on);
 	ev_init(&exchange->ack_timer, exchange_on_ack_timer);
+	ev_init(&exchange->hold_timer, exchange_on_hold_timer);
 	ev_init(&exchange->retry_timer, exchange_on_retry);
 	*ret_exchange = exchange;
 	return 0;
@@ -216,6 +226,7 @@ exchange_free(struct exchange **exchange_at)
 	ev_prepare_stop(exchange->loop, &exchange->turn_end);
 	ev_idle_stop(exchange->loop, &exchange->go_on);
 	ev_timer_stop(exchange->loop, &exchange->ack_timer);
+	ev_timer_stop(exchange->loop, &exchange->hold_timer);
 	ev_timer_stop(exchange->loop, &exchange->retry_timer);
 	requests_fini(&exchange->requests);
 	memory_release(exchange->memory, exchange->receive_block);

@@ -19,6 +19,8 @@ peer_on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 	(void)loop;
 	(void)events;
+	if (hold_back(peer))
+		return;
 	/* Past the turn's bound the descriptor is simply readable next time. */
 	if (peer->exchange->turn_bytes < EXCHANGE_TURN_BYTES)
 		(void)intake_read(peer);
@@ -198,6 +200,8 @@ peer_flush(struct peer *peer)
 	/* The queue is half free again: those who filled it go on. */
 	if (!list_is_empty(&outbox->paused) && outbox_is_low(outbox))
 		peer_wake_all(&outbox->paused);
+	if (!list_is_empty(&peer->exchange->held))
+		hold_release(peer);
 	if (r == 0)
 		ev_io_start(loop, &peer->writable);
 	else
@@ -257,6 +261,7 @@ peer_make(struct exchange *exchange, const struct peer_hooks *hooks, void *data)
 	list_init(&peer->dirty);
 	list_init(&peer->ack);
 	list_init(&peer->pause);
+	list_init(&peer->hold);
 	list_init(&peer->woken);
 	list_init(&peer->asking);
 	list_init(&peer->answering);

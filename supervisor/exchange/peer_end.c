@@ -43,6 +43,7 @@ peer_end(struct peer *peer, enum peer_end how, const char *reason)
 	list_remove(&peer->ack);
 	list_remove(&peer->pause);
 	list_remove(&peer->woken);
+	list_remove(&peer->hold);
 	if (peer->hooks != NULL)
 		peer->hooks->ended(peer, how, reason);
 }

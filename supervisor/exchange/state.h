@@ -65,10 +65,11 @@ struct exchange {
 	struct link ack_due; /* peer::ack: read and not acknowledged */
 	struct link dead;    /* peer::link: to be freed at the turn's end */
 	struct link woken;   /* peer::woken: read at the next turn's end */
+	struct link held;    /* peer::hold: see hold.c */
 
 	ev_prepare turn_end;
 	ev_idle go_on; /* active: the loop doesn't sleep */
-	ev_timer ack_timer, retry_timer;
+	ev_timer ack_timer, retry_timer, hold_timer;
 
 	uint32_t receive_block; /* into which all channels are read */
 	uint32_t receive_fill;
@@ -121,6 +122,8 @@ struct peer {
 
 	int fd;
 	ev_io readable, writable;
+	uint32_t stream_to;    /* the worker that its last long run went to */
+	struct link hold;      /* exchange::held */
 	ev_timer queue_timer;  /* over its limit, or not joined */
 	uint64_t taken_before; /* outbox::taken when that timer began */
 
@@ -277,6 +280,18 @@ int peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received);
 
 /* Denies it and ends the channel. */
 void peer_refuse_resume(struct peer *peer, uint64_t id);
+
+/* hold.c ---------------------------------------------------------------- */
+
+/* Whether the peer is better not read now; then it is read again when its
+ * receiver has caught up, or after a moment. */
+bool hold_back(struct peer *peer);
+
+/* The peer's queue became shorter: who was held back for it may go on. */
+void hold_release(struct peer *receiver);
+
+/* The moment is over: all go on. */
+void hold_release_all(struct exchange *exchange);
 
 /* intake.c, walk.c ------------------------------------------------------- */
 

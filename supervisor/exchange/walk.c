@@ -177,6 +177,8 @@ walk_run(struct walk *walk, uint32_t to)
 	}
 	walk->frames += run.frames;
 	walk->at += piece.length;
+	if (piece.length >= EXCHANGE_BUSY_BYTES)
+		peer->stream_to = to;
 	peer_queued(run.to);
 	if (!outbox_is_under_limit(outbox) && !peer->is_draining)
 		peer_pause(peer, &outbox->paused);

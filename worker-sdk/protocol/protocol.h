@@ -15,11 +15,13 @@ enum {
 	MUSTER_MAX_MESSAGE = 16777216, /* bytes after the header, default */
 	MUSTER_MAX_TO_SUPERVISOR = 1 << 20, /* bytes of a frame to address 0 */
 	MUSTER_SOCKET_BUFFER = 512 * 1024,  /* SO_SNDBUF that both ends ask */
-	MUSTER_ACK_FRAMES = 256,      /* acknowledge after so many frames … */
-	MUSTER_ACK_BYTES = 1 << 20,   /* … or bytes … */
-	MUSTER_ACK_DELAY_MS = 50,     /* … or after this time */
-	MUSTER_UNACKED_MAX = 4 << 20, /* bytes a sender keeps at most */
-	MUSTER_FDS_MAX = 253,	      /* the kernel's SCM_MAX_FD */
+	MUSTER_ACK_FRAMES = 256, /* acknowledge after so many frames … */
+	/* … or bytes. The protocol's bound is 1 MiB; sooner keeps what waits to
+	 * be acknowledged in the cache, on both sides … */
+	MUSTER_ACK_BYTES = 256 * 1024,
+	MUSTER_ACK_DELAY_MS = 50,      /* … or after this time */
+	MUSTER_UNACKED_MAX = 4 << 20,  /* bytes a sender keeps at most */
+	MUSTER_FDS_MAX = 253,	       /* the kernel's SCM_MAX_FD */
 	MUSTER_FDS_UNCLAIMED_MAX = 16, /* the 16th ends the channel */
 	MUSTER_OPEN_REQUESTS_SENDER = 16384,
 	MUSTER_OPEN_REQUESTS_MAX = 65536,
