@@ -6,6 +6,10 @@
  */
 #include "base/sys.h"
 
+#ifdef MUSTER_CRASH_POINTS
+#include "base/sys_crash.h"
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -26,14 +30,40 @@ value(long result)
 	return result < 0 ? -errno : result;
 }
 
+/* Where a test may have the process killed or the call fail. */
+#ifdef MUSTER_CRASH_POINTS
+#define BEFORE()                                                               \
+	do {                                                                   \
+		int error_ = sys_crash_before(__func__);                       \
+		if (error_ < 0)                                                \
+			return error_;                                         \
+	} while (0)
+#define AFTER() sys_crash_after(__func__)
+#else
+#define BEFORE() (void)0
+#define AFTER() (void)0
+#endif
+
+/* Makes the call and returns its value. */
+#define ONCE(call)                                                             \
+	do {                                                                   \
+		BEFORE();                                                      \
+		long result_ = value((long)(call));                            \
+		AFTER();                                                       \
+		return result_;                                                \
+	} while (0)
+
 /* Repeats the call while a signal interrupts it, then returns its value. */
 #define RETRY(call)                                                            \
 	do {                                                                   \
+		BEFORE();                                                      \
 		long result_;                                                  \
 		do                                                             \
 			result_ = (long)(call);                                \
 		while (result_ < 0 && errno == EINTR);                         \
-		return value(result_);                                         \
+		result_ = value(result_);                                      \
+		AFTER();                                                       \
+		return result_;                                                \
 	} while (0)
 
 int
@@ -51,9 +81,10 @@ sys_openat(int directory, const char *path, int flags)
 int
 sys_close(int fd)
 {
-	if (close(fd) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
+	BEFORE();
+	int error = close(fd) < 0 && errno != EINTR ? -errno : 0;
+	AFTER();
+	return error;
 }
 
 ssize_t
@@ -89,7 +120,7 @@ sys_fcntl(int fd, int command, long argument)
 int
 sys_dup(int fd, int at_least)
 {
-	return value(fcntl(fd, F_DUPFD_CLOEXEC, at_least));
+	ONCE(fcntl(fd, F_DUPFD_CLOEXEC, at_least));
 }
 
 int
@@ -101,37 +132,37 @@ sys_dup2(int from, int to)
 int
 sys_stat(const char *path, struct stat *ret_stat)
 {
-	return value(stat(path, ret_stat));
+	ONCE(stat(path, ret_stat));
 }
 
 int
 sys_fstat(int fd, struct stat *ret_stat)
 {
-	return value(fstat(fd, ret_stat));
+	ONCE(fstat(fd, ret_stat));
 }
 
 int
 sys_lstat(const char *path, struct stat *ret_stat)
 {
-	return value(lstat(path, ret_stat));
+	ONCE(lstat(path, ret_stat));
 }
 
 int
 sys_mkdir(const char *path, mode_t mode)
 {
-	return value(mkdir(path, mode));
+	ONCE(mkdir(path, mode));
 }
 
 int
 sys_rmdir(const char *path)
 {
-	return value(rmdir(path));
+	ONCE(rmdir(path));
 }
 
 int
 sys_unlink(const char *path)
 {
-	return value(unlink(path));
+	ONCE(unlink(path));
 }
 
 int
@@ -143,31 +174,31 @@ sys_flock(int fd, int operation)
 int
 sys_pipe(int ret_fds[2], int flags)
 {
-	return value(pipe2(ret_fds, flags | O_CLOEXEC));
+	ONCE(pipe2(ret_fds, flags | O_CLOEXEC));
 }
 
 int
 sys_socket(int domain, int type, int protocol)
 {
-	return value(socket(domain, type | SOCK_CLOEXEC, protocol));
+	ONCE(socket(domain, type | SOCK_CLOEXEC, protocol));
 }
 
 int
 sys_socketpair(int type, int ret_fds[2])
 {
-	return value(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_fds));
+	ONCE(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_fds));
 }
 
 int
 sys_bind(int fd, const struct sockaddr *address, socklen_t size)
 {
-	return value(bind(fd, address, size));
+	ONCE(bind(fd, address, size));
 }
 
 int
 sys_listen(int fd, int backlog)
 {
-	return value(listen(fd, backlog));
+	ONCE(listen(fd, backlog));
 }
 
 int
@@ -179,26 +210,26 @@ sys_accept(int fd, int flags)
 int
 sys_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
-	return value(connect(fd, address, size));
+	ONCE(connect(fd, address, size));
 }
 
 int
 sys_setsockopt(
 	int fd, int level, int option, const void *option_value, socklen_t size)
 {
-	return value(setsockopt(fd, level, option, option_value, size));
+	ONCE(setsockopt(fd, level, option, option_value, size));
 }
 
 int
 sys_getsockopt(int fd, int level, int option, void *ret_value, socklen_t *size)
 {
-	return value(getsockopt(fd, level, option, ret_value, size));
+	ONCE(getsockopt(fd, level, option, ret_value, size));
 }
 
 int
 sys_memfd(const char *name, unsigned int flags)
 {
-	return value(memfd_create(name, flags | MFD_CLOEXEC));
+	ONCE(memfd_create(name, flags | MFD_CLOEXEC));
 }
 
 int
@@ -210,8 +241,9 @@ sys_ftruncate(int fd, off_t size)
 int
 sys_mmap(size_t size, int protection, int flags, int fd, void **ret_address)
 {
+	BEFORE();
 	void *address = mmap(NULL, size, protection, flags, fd, 0);
-
+	AFTER();
 	if (address == MAP_FAILED)
 		return -errno;
 	*ret_address = address;
@@ -221,19 +253,19 @@ sys_mmap(size_t size, int protection, int flags, int fd, void **ret_address)
 int
 sys_munmap(void *address, size_t size)
 {
-	return value(munmap(address, size));
+	ONCE(munmap(address, size));
 }
 
 int
 sys_epoll_create(void)
 {
-	return value(epoll_create1(EPOLL_CLOEXEC));
+	ONCE(epoll_create1(EPOLL_CLOEXEC));
 }
 
 int
 sys_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
-	return value(epoll_ctl(epoll, operation, fd, event));
+	return value(epoll_ctl(epoll, operation, fd, event)); /* the same */
 }
 
 int
@@ -241,6 +273,7 @@ sys_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
 {
 	int result = value(epoll_wait(epoll, events, count, timeout_ms));
 
+	/* Its crash points are in epoll_wait(), which libev calls as well. */
 	return result == -EINTR ? 0 : result;
 }
 
@@ -253,25 +286,25 @@ sys_poll(struct pollfd *fds, int count, int timeout_ms)
 int
 sys_signalfd(int fd, const sigset_t *mask, int flags)
 {
-	return value(signalfd(fd, mask, flags | SFD_CLOEXEC));
+	ONCE(signalfd(fd, mask, flags | SFD_CLOEXEC));
 }
 
 int
 sys_sigprocmask(int how, const sigset_t *set, sigset_t *ret_old)
 {
-	return value(sigprocmask(how, set, ret_old));
+	ONCE(sigprocmask(how, set, ret_old));
 }
 
 int
 sys_pidfd_send_signal(int pidfd, int signal)
 {
-	return value(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+	ONCE(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
 }
 
 int
 sys_kill(pid_t pid, int signal)
 {
-	return value(kill(pid, signal));
+	ONCE(kill(pid, signal));
 }
 
 int
@@ -291,91 +324,91 @@ int
 sys_sigaction(
 	int signal, const struct sigaction *action, struct sigaction *ret_old)
 {
-	return value(sigaction(signal, action, ret_old));
+	ONCE(sigaction(signal, action, ret_old));
 }
 
 int
 sys_clone3(void *clone_args, size_t size)
 {
-	return value(syscall(SYS_clone3, clone_args, size));
+	ONCE(syscall(SYS_clone3, clone_args, size));
 }
 
 int
 sys_prctl(int option, unsigned long argument)
 {
-	return value(prctl(option, argument, 0UL, 0UL, 0UL));
+	ONCE(prctl(option, argument, 0UL, 0UL, 0UL));
 }
 
 int
 sys_setsid(void)
 {
-	return value(setsid());
+	ONCE(setsid());
 }
 
 int
 sys_setpgid(pid_t pid, pid_t group)
 {
-	return value(setpgid(pid, group));
+	ONCE(setpgid(pid, group));
 }
 
 int
 sys_chdir(const char *path)
 {
-	return value(chdir(path));
+	ONCE(chdir(path));
 }
 
 int
 sys_getrlimit(int resource, struct rlimit *ret_limit)
 {
-	return value(getrlimit((__rlimit_resource_t)resource, ret_limit));
+	ONCE(getrlimit((__rlimit_resource_t)resource, ret_limit));
 }
 
 int
 sys_setrlimit(int resource, const struct rlimit *limit)
 {
-	return value(setrlimit((__rlimit_resource_t)resource, limit));
+	ONCE(setrlimit((__rlimit_resource_t)resource, limit));
 }
 
 int
 sys_setpriority(int nice_value)
 {
-	return value(setpriority(PRIO_PROCESS, 0, nice_value));
+	ONCE(setpriority(PRIO_PROCESS, 0, nice_value));
 }
 
 int
 sys_setgroups(size_t count, const uint32_t *groups)
 {
-	return value(syscall(SYS_setgroups, count, groups));
+	ONCE(syscall(SYS_setgroups, count, groups));
 }
 
 int
 sys_setresgid(gid_t real, gid_t effective, gid_t saved)
 {
-	return value(syscall(SYS_setresgid, real, effective, saved));
+	ONCE(syscall(SYS_setresgid, real, effective, saved));
 }
 
 int
 sys_setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-	return value(syscall(SYS_setresuid, real, effective, saved));
+	ONCE(syscall(SYS_setresuid, real, effective, saved));
 }
 
 int
 sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {
-	return value(syscall(SYS_close_range, first, last, flags));
+	ONCE(syscall(SYS_close_range, first, last, flags));
 }
 
 int
 sys_execve(const char *path, char *const argv[], char *const env[])
 {
-	return value(execve(path, argv, env));
+	ONCE(execve(path, argv, env));
 }
 
 int
 sys_getsockname(int fd, struct sockaddr *ret_address, socklen_t *size)
 {
-	return value(getsockname(fd, ret_address, size));
+	ONCE(getsockname(fd, ret_address, size));
 }
 
 int
@@ -387,13 +420,13 @@ sys_fallocate(int fd, int mode, off_t offset, off_t size)
 ssize_t
 sys_readlink(const char *path, char *ret_target, size_t size)
 {
-	return value(readlink(path, ret_target, size));
+	ONCE(readlink(path, ret_target, size));
 }
 
 ssize_t
 sys_getdents(int fd, void *ret_entries, size_t size)
 {
-	return value(syscall(SYS_getdents64, fd, ret_entries, size));
+	ONCE(syscall(SYS_getdents64, fd, ret_entries, size));
 }
 
 int
@@ -405,7 +438,7 @@ sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 int
 sys_getcwd(char *ret_path, size_t size)
 {
-	return getcwd(ret_path, size) == NULL ? -errno : 0;
+	ONCE(getcwd(ret_path, size) == NULL ? -1 : 0);
 }
 
 int

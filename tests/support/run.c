@@ -49,6 +49,13 @@ struct run {
 };
 
 static struct run *current;
+static const char *program = MUSTER_EXE;
+
+void
+run_use(const char *given)
+{
+	program = given != NULL ? given : MUSTER_EXE;
+}
 
 static int64_t
 now_ms(void)
@@ -122,7 +129,7 @@ start(const char *home, const char *const *arguments, const char *verb,
 
 	if (pid != 0)
 		return pid;
-	words[count++] = (char *)MUSTER_EXE;
+	words[count++] = (char *)(verb != NULL ? program : MUSTER_EXE);
 	if (verb != NULL)
 		words[count++] = (char *)verb;
 	for (; *arguments != NULL && count < 63; arguments++)
@@ -276,6 +283,19 @@ run_text(struct run *run, enum run_stream stream)
 {
 	run_pump(run, 0);
 	return run->texts[stream].bytes != NULL ? run->texts[stream].bytes : "";
+}
+
+void
+run_forget_text(struct run *run, enum run_stream stream, const char *end)
+{
+	struct text *text = &run->texts[stream];
+	size_t gone = text->bytes != NULL ? (size_t)(end - text->bytes) : 0;
+
+	if (gone == 0 || gone > text->size)
+		return;
+	text->size -= gone;
+	memmove(text->bytes, end, text->size + 1);
+	text->looked = text->looked > gone ? text->looked - gone : 0;
 }
 
 size_t

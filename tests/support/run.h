@@ -31,6 +31,12 @@ struct run;
 #define RUN(...) run_start((const char *const[]){__VA_ARGS__, NULL})
 struct run *run_start(const char *const *arguments);
 
+/*
+ * Makes run_start() execute this program instead of the built command from now
+ * on (NULL: the command again). The verb and the arguments stay the same.
+ */
+void run_use(const char *program);
+
 /* What a failed test leaves is printed and ended. */
 void run_clean(void);
 
@@ -58,6 +64,12 @@ const char *run_wait(struct run *run, enum run_stream stream, const char *text);
 
 /* Everything that came on a stream so far. */
 const char *run_text(struct run *run, enum run_stream stream);
+
+/*
+ * Forgets what lies before `end`, which points into what run_text() returned.
+ * For runs that print without end; don't mix it with run_wait().
+ */
+void run_forget_text(struct run *run, enum run_stream stream, const char *end);
 
 /* How many lines with `text` came on a stream so far. */
 size_t run_count(struct run *run, enum run_stream stream, const char *text);
