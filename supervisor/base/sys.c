@@ -100,6 +100,31 @@ sys_write(int fd, const void *bytes, size_t size)
 }
 
 ssize_t
+sys_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	RETRY(pread(fd, buffer, size, offset));
+}
+
+off_t
+sys_lseek(int fd, off_t offset, int whence)
+{
+	return value(lseek(fd, offset, whence));
+}
+
+ssize_t
+sys_splice(int from, int to, off_t *to_offset, size_t size)
+{
+	RETRY(splice(from, NULL, to, to_offset, size,
+		SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+
+ssize_t
+sys_tee(int from, int to, size_t size)
+{
+	RETRY(tee(from, to, size, SPLICE_F_NONBLOCK));
+}
+
+ssize_t
 sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	RETRY(recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));

@@ -31,6 +31,11 @@ int sys_openat(int directory, const char *path, int flags);
 int sys_close(int fd);
 ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *bytes, size_t size);
+ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
+off_t sys_lseek(int fd, off_t offset, int whence);
+/* From a pipe, without waiting for it; `to_offset` may be NULL. */
+ssize_t sys_splice(int from, int to, off_t *to_offset, size_t size);
+ssize_t sys_tee(int from, int to, size_t size); /* without waiting */
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count,
