@@ -1,14 +1,20 @@
 /*
- * output.h: from the workers' stdout and stderr to the supervisor's own stdout.
+ * output.h: from the workers' stdout and stderr to the supervisor's own stdout,
+ * or to a file.
  *
- * Pipes are read 64 KiB a turn, cut into lines, and written to one descriptor,
- * without ever blocking. While that one takes nothing, no pipe is read: the
- * workers feel it as they would feel a terminal that is stopped. A closed
- * stdout drops lines and counts them, and kills nobody.
+ * To a file bytes go as they are (mechanism/logfile). Else pipes are read up to
+ * 64 KiB a turn, cut into lines, and written to one descriptor, without ever
+ * blocking. While that one takes nothing, no pipe is read: the workers feel it
+ * as they would feel a terminal that is stopped. A closed stdout drops lines
+ * and counts them, and kills nobody.
  *
  * A line longer than LINE_PIECE_MAX is printed in pieces (line.h shows how they
  * are marked). A carriage return in front of a newline is dropped, but not in
  * raw style.
+ *
+ * A brain that dies loses nothing of what workers print: what was taken out of
+ * a pipe lies in a memory that outlives it (output_memory.h) until it is
+ * written. What one call wrote just before a kill may appear twice.
  *
  * Loop's thread only. on_end is called from the loop or from output_pipe_drain;
  * it may free the pipe.
@@ -23,6 +29,7 @@
 #include <stdint.h>
 
 struct ev_loop;
+struct logfile;
 struct output;
 struct output_pipe;
 
@@ -34,10 +41,12 @@ enum {
 
 /*
  * Makes the way to `fd` (borrowed; a description of its own is opened where
- * that is possible, so that nobody else's flags change).
- * Returns 0; -ENOMEM.
+ * that is possible, so that nobody else's flags change). `memory` is the file
+ * of output_memory_make, of this brain or an earlier one; it is taken over,
+ * also on failure.
+ * Returns 0; -ENOMEM; or as output_memory_open.
  */
-int output_new(struct ev_loop *loop, int fd, enum line_style style,
+int output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
 	struct output **ret_output);
 void output_free(struct output **output); /* after its pipes */
 
@@ -54,16 +63,32 @@ uint64_t output_dropped(const struct output *output);
 void output_message(struct output *output, const struct line_origin *origin,
 	const char *body, size_t size);
 
+/* Whose pipe it is, and where to it goes. */
+struct output_source {
+	struct line_origin origin; /* copied, its `app` included */
+	uint32_t slot;		   /* as in output_memory.h */
+	bool is_new;		   /* nothing of it was ever read */
+	struct logfile *file;	   /* NULL: to stdout; else taken over, also on
+				      failure */
+};
+
 /*
  * Reads `fd` (the read end of a worker's pipe, taken over, also on failure)
- * from now on. `origin` is copied, its `app` included.
- * Returns 0; -ENOMEM; or what making it non-blocking said.
+ * from now on. What an earlier brain took out of it and didn't print is printed
+ * first.
+ * Returns 0; -ENOMEM; -ERANGE: no such slot; or what making it non-blocking
+ * said.
  */
 int output_pipe_new(struct output *output, int fd,
-	const struct line_origin *origin,
+	const struct output_source *source,
 	void (*on_end)(struct output_pipe *pipe, void *data), void *data,
 	struct output_pipe **ret_pipe);
+
+/* What is unfinished of it stays in the memory, for the next brain. */
 void output_pipe_free(struct output_pipe **pipe);
+
+/* The same, and nobody will want it any more. */
+void output_pipe_discard(struct output_pipe **pipe);
 
 /* Tells the number of the process, once it is known. */
 void output_pipe_set_pid(struct output_pipe *pipe, int32_t pid);
@@ -78,8 +103,9 @@ void output_pipe_drain(struct output_pipe *pipe);
 /*
  * The last lines of a stderr pipe, oldest first, each with its newline, control
  * characters included. Returns borrowed text of `*ret_size` bytes, valid until
- * the next turn of the loop.
+ * the next turn of the loop. Where it goes to a file, it is what stands there,
+ * as far as no other worker's lines stand between.
  */
-const char *output_pipe_tail(const struct output_pipe *pipe, size_t *ret_size);
+const char *output_pipe_tail(struct output_pipe *pipe, size_t *ret_size);
 
 #endif

@@ -2,6 +2,7 @@
 #include "mechanism/output.h"
 
 #include "base/sys.h"
+#include "mechanism/output_memory.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+	SLOT = 7,
+};
 
 struct world {
 	struct ev_loop *loop;
@@ -37,7 +42,8 @@ static void
 set_up(struct world *world, enum line_style style, enum line_stream stream,
 	bool is_socket)
 {
-	struct line_origin origin = {"api", 2, 71, stream};
+	struct output_source source = {
+		{"api", 2, 71, stream}, .slot = SLOT, .is_new = true};
 
 	memset(world, 0, sizeof(*world));
 	signal(SIGPIPE, SIG_IGN);
@@ -48,10 +54,10 @@ set_up(struct world *world, enum line_style style, enum line_stream stream,
 	else
 		cr_assert_eq(sys_pipe(world->out, 0), 0);
 	cr_assert_eq(sys_pipe(world->pipe, 0), 0);
-	cr_assert_eq(
-		output_new(world->loop, world->out[1], style, &world->output),
+	cr_assert_eq(output_new(world->loop, world->out[1], style,
+			     output_memory_make(), &world->output),
 		0);
-	cr_assert_eq(output_pipe_new(world->output, world->pipe[0], &origin,
+	cr_assert_eq(output_pipe_new(world->output, world->pipe[0], &source,
 			     on_end, world, &world->reader),
 		0);
 }
@@ -256,7 +262,9 @@ Test(output, a_file_is_not_written_over)
 	struct output *output;
 
 	cr_assert_eq(write(fd, "before\n", 7), 7);
-	cr_assert_eq(output_new(loop, fd, LINE_PREFIXED, &output), 0);
+	cr_assert_eq(output_new(loop, fd, LINE_PREFIXED, output_memory_make(),
+			     &output),
+		0);
 	output_message(output, &origin, "{\"a\":\n1}", 8);
 	cr_expect_gt(pread(fd, text, sizeof(text) - 1, 0), 0);
 	cr_expect_str_eq(text, "before\napi.0 > {\"a\":\\x0a1}\n");
