@@ -68,8 +68,9 @@ brain_make_loop(struct brain *brain)
 static void
 brain_ignore_signals(void)
 {
+	/* XFSZ: a file that may grow no more is an error, no end. */
 	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
-		SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP, SIGPIPE};
+		SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP, SIGPIPE, SIGXFSZ};
 
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
 		(void)signal(ignored[i], SIG_IGN);

@@ -82,6 +82,7 @@ struct app_config {
 	int64_t min_uptime;
 	struct number_list stop_exit_codes;
 	int64_t exit_when;
+	char *out_file, *error_file; /* absolute, or NULL */
 	int64_t queue_limit, max_message, stall_timeout;
 	int64_t user, group;	   /* uid, gid, or both CONFIG_UNSET */
 	struct number_list groups; /* gids; count where user is set */

@@ -14,6 +14,7 @@
 
 struct app;
 struct ledger;
+struct logfiles;
 struct output;
 struct process;
 
@@ -28,6 +29,7 @@ struct fleet {
 	struct state_general general;
 	struct events *events;
 	struct output *output;
+	struct logfiles *logfiles;
 	enum line_style style;
 	int lock;	    /* a duplicate of the keeper's; negative: none */
 	char *file;	    /* the configuration file, or NULL */

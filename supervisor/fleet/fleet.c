@@ -18,6 +18,7 @@
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
+#include "mechanism/logfile.h"
 #include "mechanism/output.h"
 
 #include <errno.h>
@@ -84,6 +85,7 @@ fleet_close(struct fleet **fleet)
 		process_free(&process);
 	}
 	output_free(&at->output);
+	logfiles_free(&at->logfiles);
 	events_free(&at->events);
 	ledger_close(&at->ledger);
 	if (at->lock >= 0)
@@ -382,6 +384,9 @@ fleet_signal(struct fleet *fleet, int signal)
 		break;
 	case SIGQUIT:
 		fleet_stop(fleet, true);
+		break;
+	case SIGUSR1:
+		logfiles_reopen(fleet->logfiles);
 		break;
 	case SIGTTIN:
 		scale_by(fleet, 1);

@@ -22,6 +22,7 @@
 #include "fleet/remains.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
+#include "mechanism/logfile.h"
 #include "mechanism/output.h"
 #include "protocol/protocol.h"
 
@@ -232,19 +233,48 @@ put(struct process *process, const char *start, int fd, bool give)
 	return keeper_client_put(process->fleet->setup.keeper, name, fd, give);
 }
 
+/* The file that a stream goes to, or NULL. */
+static int
+find_logfile(struct process *process, enum line_stream stream,
+	struct logfile **ret_file)
+{
+	const struct app_config *config =
+		process->version ? process->version->config : NULL;
+	const char *path = !config		   ? NULL
+			   : stream == LINE_STDERR ? config->error_file
+						   : config->out_file;
+
+	*ret_file = NULL;
+	if (!path)
+		return 0;
+	return logfile_get(process->fleet->logfiles, path, ret_file);
+}
+
 /* Reads an output pipe from now on. Takes `fd` over. */
 static int
-read_pipe(struct process *process, int fd, enum line_stream stream,
+read_pipe(struct process *process, int fd, enum line_stream stream, bool is_new,
 	struct output_pipe **ret_pipe)
 {
-	struct line_origin origin = {
-		.pid = process->state.pid, .stream = stream, .app = "(gone)"};
+	struct output_source source = {
+		.origin =
+			{
+				.app = process->version
+					       ? process->version->config->name
+					       : "(gone)",
+				.instance = process->state.instance,
+				.pid = process->state.pid,
+				.stream = stream,
+			},
+		.slot = 2 * process->row + (stream == LINE_STDERR),
+		.is_new = is_new,
+	};
+	int r = find_logfile(process, stream, &source.file);
 
-	if (process->slot) {
-		origin.app = app_name(process->slot->app);
-		origin.instance = process->slot->state.instance;
+	if (r < 0) {
+		sys_close(fd);
+		return r;
 	}
-	return output_pipe_new(process->fleet->output, fd, &origin,
+	return output_pipe_new(process->fleet->output, fd, &source,
 		remains_pipe_ended, process, ret_pipe);
 }
 
@@ -270,7 +300,7 @@ make_pipe(struct process *process, const char *name, const char *worker_name,
 	}
 	/* The record with fds[0] has not left yet: it must stay open, which it
 	 * does for as long as the output reads it. */
-	return read_pipe(process, fds[0], stream, ret_pipe);
+	return read_pipe(process, fds[0], stream, true, ret_pipe);
 }
 
 /* A pair whose first end is ours or the keeper's; both don't block. */
@@ -412,8 +442,8 @@ launch_process(struct process *process)
 	launch_drop_resume(process);
 	drop(process, STATE_OUT);
 	drop(process, STATE_ERR);
-	output_pipe_free(&process->out);
-	output_pipe_free(&process->err);
+	output_pipe_discard(&process->out);
+	output_pipe_discard(&process->err);
 	peer_retire(&process->peer);
 	return r;
 }
@@ -482,9 +512,11 @@ launch_take_over(struct process *process, bool is_alive)
 	int err = claim(process, STATE_ERR);
 
 	if (out >= 0)
-		(void)read_pipe(process, out, LINE_STDOUT, &process->out);
+		(void)read_pipe(
+			process, out, LINE_STDOUT, false, &process->out);
 	if (err >= 0)
-		(void)read_pipe(process, err, LINE_STDERR, &process->err);
+		(void)read_pipe(
+			process, err, LINE_STDERR, false, &process->err);
 	if (is_alive)
 		take_channel_over(process);
 }

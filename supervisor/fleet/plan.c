@@ -17,6 +17,7 @@
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/listener.h"
+#include "mechanism/output_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,6 +182,11 @@ keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
 	json_decref(json);
 	if (r >= 0)
 		r = keeper_client_keep(fleet->setup.keeper, STATE_SETTINGS, fd);
+	if (r < 0)
+		return r;
+	r = fd = output_memory_make();
+	if (r >= 0)
+		r = keeper_client_keep(fleet->setup.keeper, STATE_OUTPUT, fd);
 	if (r < 0)
 		return r;
 	r = fd = sys_open("/dev/null", O_RDWR, 0);

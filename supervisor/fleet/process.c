@@ -541,7 +541,6 @@ process_forget(struct process **process)
 	ev_timer_stop(fleet->setup.loop, &at->timer);
 	peer_retire(&at->peer);
 	launch_drop_resume(at);
-	version_release(&at->version);
 	close_pidfd(at);
 	at->slot = NULL;
 	remains_take(at);
@@ -579,6 +578,7 @@ process_plan(struct slot *slot, enum state_role role, struct version *version,
 		.slot = slot->state.id,
 		.config = version->number,
 		.generation = slot->state.generation + 1,
+		.instance = slot->state.instance,
 		.state = FSM_WAITING,
 		.want = FSM_WANT_UP,
 		.role = (uint8_t)role,

@@ -10,6 +10,7 @@
  */
 #include "fleet/rebuild.h"
 
+#include "base/home.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -23,6 +24,7 @@
 #include "fleet/remains.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
+#include "mechanism/logfile.h"
 #include "mechanism/output.h"
 
 #include <errno.h>
@@ -218,6 +220,24 @@ take_place(struct slot *slot, struct process *process)
 	return true;
 }
 
+/* A version that somebody in the fleet has already, or that of the vault. */
+static struct version *
+find_or_load_version(struct fleet *fleet, uint32_t number)
+{
+	struct version *version = NULL;
+
+	for (struct app *app = fleet->apps; app && !version; app = app->next)
+		version = find_version(app, number);
+	for (struct process *process = fleet->lingering; process && !version;
+		process = process->next_lingering)
+		if (process->version && process->version->number == number)
+			version = process->version;
+	if (version)
+		return version_hold(version);
+	(void)version_load(fleet, number, &version);
+	return version;
+}
+
 static int
 load_lingering(
 	struct fleet *fleet, uint32_t row, const struct state_process *state)
@@ -226,6 +246,8 @@ load_lingering(
 
 	if (!process)
 		return -ENOMEM;
+	/* It says how the application is called, and which file is its. */
+	process->version = find_or_load_version(fleet, state->config);
 	launch_take_over(process, false);
 	remains_settle(process);
 	return 0;
@@ -423,14 +445,32 @@ drop_leftovers(struct fleet *fleet)
 	}
 }
 
+/* Where workers' output goes: stdout, and files. */
+static int
+open_output(struct fleet *fleet)
+{
+	struct home home;
+	int r = home_resolve(&home);
+	int memory;
+
+	r = logfiles_new(fleet->setup.loop, fleet->ledger, STATE_LOGFILES,
+		r < 0 ? NULL : home.logs, &fleet->logfiles);
+	if (r < 0)
+		return r;
+	memory = keeper_client_claim(fleet->setup.keeper, STATE_OUTPUT);
+	if (memory < 0)
+		return memory;
+	return output_new(fleet->setup.loop, STDOUT_FILENO, fleet->style,
+		memory, &fleet->output);
+}
+
 int
 fleet_rebuild(struct fleet *fleet)
 {
 	int r;
 
 	load_settings(fleet);
-	r = output_new(
-		fleet->setup.loop, STDOUT_FILENO, fleet->style, &fleet->output);
+	r = open_output(fleet);
 	if (r < 0)
 		return r;
 	each_row(fleet, STATE_GENERAL, "the first record", load_general);

@@ -22,7 +22,7 @@ free_pipe(struct process *process, const char *start, struct output_pipe **pipe)
 		return;
 	state_name(name, start, process->state.number);
 	keeper_client_drop(process->fleet->setup.keeper, name);
-	output_pipe_free(pipe);
+	output_pipe_discard(pipe);
 }
 
 /* Frees what has ended; true when both have. */

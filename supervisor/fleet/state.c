@@ -3,6 +3,9 @@
  */
 #include "fleet/state.h"
 
+#include "mechanism/logfile.h"
+#include "mechanism/output_memory.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,6 +15,7 @@ const struct ledger_table state_tables[] = {
 	[STATE_LISTENERS] = {sizeof(struct state_listener),
 		STATE_LISTENERS_MAX},
 	[STATE_SLOTS] = {sizeof(struct state_slot), STATE_SLOTS_MAX},
+	[STATE_LOGFILES] = {sizeof(struct logfile_state), STATE_LOGFILES_MAX},
 	[STATE_PROCESSES] = {sizeof(struct state_process), STATE_PROCESSES_MAX},
 };
 
@@ -20,6 +24,10 @@ _Static_assert(sizeof(struct state_app) % 8 == 0, "records are words");
 _Static_assert(sizeof(struct state_listener) % 8 == 0, "records are words");
 _Static_assert(sizeof(struct state_slot) % 8 == 0, "records are words");
 _Static_assert(sizeof(struct state_process) % 8 == 0, "records are words");
+
+_Static_assert(sizeof(struct logfile_state) % 8 == 0, "records are words");
+_Static_assert((int)OUTPUT_SLOTS >= 2 * (int)STATE_PROCESSES_MAX,
+	"each row has a slot for stdout and one for stderr");
 
 void
 state_name(char *ret_name, const char *start, uint64_t number)

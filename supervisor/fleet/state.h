@@ -17,12 +17,13 @@
 #include <stdint.h>
 
 enum {
-	STATE_VERSION = 1,
+	STATE_VERSION = 2,
 	STATE_APPS_MAX = 1024,
 	STATE_LISTENERS_MAX = 1024,
 	STATE_SLOTS_MAX = KEEPER_PROCESSES_MAX,
 	/* Also those whose pipes a grandchild still holds. */
 	STATE_PROCESSES_MAX = 2 * KEEPER_PROCESSES_MAX,
+	STATE_LOGFILES_MAX = 2 * STATE_APPS_MAX,
 	STATE_ADDRESS_SIZE = 64,
 };
 
@@ -32,6 +33,7 @@ enum state_table {
 	STATE_LISTENERS,
 	STATE_SLOTS,
 	STATE_PROCESSES,
+	STATE_LOGFILES, /* struct logfile_state */
 	STATE_TABLES,
 };
 
@@ -39,6 +41,7 @@ enum state_table {
  * which is never used twice. */
 #define STATE_NULL "null"	  /* /dev/null */
 #define STATE_SETTINGS "settings" /* JSON: what a start says once */
+#define STATE_OUTPUT "output"	  /* what output_memory_make makes */
 #define STATE_CONFIG "config."	  /* sealed configuration, as JSON */
 #define STATE_LISTENER "listen."  /* a listening socket */
 #define STATE_OUT "out."	  /* a process's stdout: the end we read … */
@@ -127,6 +130,8 @@ struct state_process {
 	uint8_t failed_start;
 	uint8_t is_unkillable;
 	uint8_t reserved[2];
+	uint32_t instance; /* of the slot, which may be gone before it */
+	uint32_t reserved_too;
 	int64_t deadline_ns; /* 0: none */
 	int64_t stop_began_ns;
 	int64_t execed_ns;
