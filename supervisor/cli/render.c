@@ -18,10 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	TEXT_SIZE = 32, /* of a number for people */
-};
-
 enum column_kind {
 	COLUMN_TEXT,
 	COLUMN_NUMBER,
@@ -76,26 +72,26 @@ status_colour(const char *status)
 }
 
 /* "12 s", "3 m 5 s", "4 h 10 m", "12 d 3 h". */
-static void
-write_since(char text[TEXT_SIZE], int64_t ms)
+void
+render_since(char *text, int64_t ms)
 {
 	int64_t seconds = ms / 1000;
 
 	if (seconds < 60)
-		snprintf(text, TEXT_SIZE, "%" PRId64 "s", seconds);
+		snprintf(text, RENDER_TEXT_SIZE, "%" PRId64 "s", seconds);
 	else if (seconds < 3600)
-		snprintf(text, TEXT_SIZE, "%" PRId64 "m%02" PRId64 "s",
+		snprintf(text, RENDER_TEXT_SIZE, "%" PRId64 "m%02" PRId64 "s",
 			seconds / 60, seconds % 60);
 	else if (seconds < 86400)
-		snprintf(text, TEXT_SIZE, "%" PRId64 "h%02" PRId64 "m",
+		snprintf(text, RENDER_TEXT_SIZE, "%" PRId64 "h%02" PRId64 "m",
 			seconds / 3600, seconds / 60 % 60);
 	else
-		snprintf(text, TEXT_SIZE, "%" PRId64 "d%02" PRId64 "h",
+		snprintf(text, RENDER_TEXT_SIZE, "%" PRId64 "d%02" PRId64 "h",
 			seconds / 86400, seconds / 3600 % 24);
 }
 
-static void
-write_bytes(char text[TEXT_SIZE], double bytes)
+void
+render_bytes(char *text, double bytes)
 {
 	static const char units[] = "BKMGTP";
 	size_t unit = 0;
@@ -104,7 +100,7 @@ write_bytes(char text[TEXT_SIZE], double bytes)
 		bytes /= 1024;
 		unit++;
 	}
-	snprintf(text, TEXT_SIZE, unit == 0 ? "%.0f%c" : "%.1f%c", bytes,
+	snprintf(text, RENDER_TEXT_SIZE, unit == 0 ? "%.0f%c" : "%.1f%c", bytes,
 		units[unit]);
 }
 
@@ -112,7 +108,7 @@ write_bytes(char text[TEXT_SIZE], double bytes)
 static char *
 cell_text(const struct column *column, json_t *value)
 {
-	char text[TEXT_SIZE];
+	char text[RENDER_TEXT_SIZE];
 
 	if (json_is_string(value))
 		return escape_text(
@@ -122,10 +118,10 @@ cell_text(const struct column *column, json_t *value)
 	double number = json_number_value(value);
 	switch (column->kind) {
 	case COLUMN_SINCE:
-		write_since(text, json_integer_value(value));
+		render_since(text, json_integer_value(value));
 		break;
 	case COLUMN_BYTES:
-		write_bytes(text, number);
+		render_bytes(text, number);
 		break;
 	case COLUMN_PERCENT:
 		snprintf(text, sizeof(text), "%.1f%%", number);

@@ -116,26 +116,59 @@ control_refuse_reload(struct client *client, uint64_t id, int r)
 		peer_error(client->peer, id, "lost", strerror(-r));
 }
 
-static void
-control_reload(struct client *client, uint64_t id, json_t *params)
+/* Reads "target"; false: it was answered that there is none. */
+static bool
+control_find(struct client *client, uint64_t id, json_t *params,
+	struct fleet_target *ret_target)
 {
-	struct fleet *fleet = client->control->fleet;
 	const char *name = json_text(params, "target");
-	struct fleet_target target;
-	struct question *question;
-	int r;
 
 	if (name == NULL) {
 		peer_error(client->peer, id, "bad-request",
 			"target: a name, an id or \"all\" is missing");
-		return;
+		return false;
 	}
-	r = fleet_find(fleet, name, &target);
-	if (r < 0) {
+	if (fleet_find(client->control->fleet, name, ret_target) < 0) {
 		peer_error(client->peer, id, "no-such-app",
 			"no application or worker is called so");
-		return;
+		return false;
 	}
+	return true;
+}
+
+/* How the last processes ended. */
+static void
+control_why(struct client *client, uint64_t id, json_t *params)
+{
+	const struct fleet *fleet = client->control->fleet;
+	struct fleet_target target;
+	json_t *list, *result;
+
+	if (!control_find(client, id, params, &target))
+		return;
+	list = json_array();
+	for (const struct slot *slot = fleet_next_slot(fleet, NULL);
+		slot != NULL; slot = fleet_next_slot(fleet, slot))
+		if (fleet_target_has(&target, slot))
+			(void)json_array_append_new(list, status_why(slot));
+	result = json_pack("{s:o}", "workers", list);
+	if (result != NULL)
+		peer_reply(client->peer, id, result);
+	else
+		peer_error(client->peer, id, "lost", "there is no memory");
+	json_decref(result);
+}
+
+static void
+control_reload(struct client *client, uint64_t id, json_t *params)
+{
+	struct fleet *fleet = client->control->fleet;
+	struct fleet_target target;
+	struct question *question;
+	int r;
+
+	if (!control_find(client, id, params, &target))
+		return;
 	question = malloc(sizeof *question);
 	if (question == NULL) {
 		control_refuse_reload(client, id, -ENOMEM);
@@ -239,6 +272,7 @@ static const struct {
 	{"ls", false, control_ls},
 	{"ping", false, control_ping},
 	{"reload", false, control_reload},
+	{"why", false, control_why},
 	{"events", false, control_events},
 	{"workers", true, control_workers},
 };

@@ -8,6 +8,9 @@
 #include "fleet/fleet.h"
 #include "mechanism/procstat.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static json_t *
 status_exit(const struct slot_view *view)
 {
@@ -82,4 +85,83 @@ status_list(const struct fleet *fleet)
 		}
 	}
 	return list;
+}
+
+/* Text that a worker printed; what is no UTF-8 shows as question marks. */
+static json_t *
+status_text(const char *text, size_t size)
+{
+	json_t *string = json_stringn(text, size);
+	char *copy;
+
+	if (string != NULL || size == 0)
+		return string;
+	copy = malloc(size);
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = 0; i < size; i++)
+		copy[i] = (char)((unsigned char)text[i] < 0x80 ? text[i] : '?');
+	string = json_stringn(copy, size);
+	free(copy);
+	return string;
+}
+
+static json_t *
+status_lines(const char *text, size_t size)
+{
+	json_t *lines = json_array();
+
+	while (size > 0 && lines != NULL) {
+		const char *end = memchr(text, '\n', size);
+		size_t length = end != NULL ? (size_t)(end - text) : size;
+		size_t whole = end != NULL ? length + 1 : length;
+
+		(void)json_array_append_new(lines, status_text(text, length));
+		text += whole;
+		size -= whole;
+	}
+	return lines;
+}
+
+static json_t *
+status_end(const struct exit_view *view)
+{
+	json_t *end = json_pack("{s:I, s:o, s:s, s:I, s:o, s:b, s:o, s:b, s:o, "
+				"s:b, s:I, s:I, s:I, s:o}",
+		"generation", (json_int_t)view->generation, "pid",
+		view->pid > 0 ? json_integer(view->pid) : json_null(), "how",
+		view->how, "at", (json_int_t)view->wall_ms, "uptime_ms",
+		view->uptime_ms >= 0 ? json_integer(view->uptime_ms)
+				     : json_null(),
+		"core_dumped", (int)view->dumped, "asked",
+		view->asked != NULL ? json_string(view->asked) : json_null(),
+		"killed", (int)view->killed, "fault",
+		view->fault[0] != '\0' ? json_string(view->fault) : json_null(),
+		"output_held", (int)view->output_held, "user_ms",
+		(json_int_t)view->user_ms, "system_ms",
+		(json_int_t)view->system_ms, "memory_bytes",
+		(json_int_t)view->memory_kib * 1024, "stderr",
+		status_lines(view->tail, view->tail_size));
+
+	if (end != NULL && view->has_status)
+		(void)json_object_set_new(end,
+			view->by_signal ? "signal" : "code",
+			json_integer(view->status));
+	return end;
+}
+
+json_t *
+status_why(const struct slot *slot)
+{
+	struct slot_view worker;
+	struct exit_view view;
+	json_t *ends = json_array();
+
+	slot_read(slot, &worker);
+	for (uint32_t back = 0; slot_read_exit(slot, back, &view) == 0; back++)
+		(void)json_array_append_new(ends, status_end(&view));
+	return json_pack("{s:I, s:s, s:I, s:s, s:o}", "id",
+		(json_int_t)worker.id, "app", worker.app, "instance",
+		(json_int_t)worker.instance, "status", worker.status, "exits",
+		ends);
 }

@@ -18,4 +18,8 @@ json_t *status_worker(const struct slot *slot);
 /* All workers, an array. New reference, or NULL without memory. */
 json_t *status_list(const struct fleet *fleet);
 
+/* How a worker's last processes ended, newest first, as `muster why --json`
+ * shows it. New reference, or NULL without memory. */
+json_t *status_why(const struct slot *slot);
+
 #endif

@@ -201,3 +201,15 @@ endpoint_read_counters(
 		ret->messages_out += row->messages_out;
 	}
 }
+
+void
+peer_read_counters(const struct peer *peer, struct endpoint_counters *ret)
+{
+	const struct memory_channel *row = outbox_row(peer->outbox);
+
+	*ret = (struct endpoint_counters){
+		.messages_in = row->messages_in,
+		.messages_out = row->messages_out,
+		.queue_bytes = peer->outbox->queued,
+	};
+}

@@ -106,6 +106,9 @@ struct group *group_new(struct exchange *exchange, const char *name,
 	const struct group_limits *limits);
 void group_free(struct group **group); /* after its endpoints */
 
+/* Other bounds from now on, for its workers' queues too. */
+void group_set_limits(struct group *group, const struct group_limits *limits);
+
 /*
  * A stopped or errored group answers what is sent to ANY with `not-running`
  * instead of keeping it.
@@ -186,6 +189,9 @@ int peer_new_client(struct exchange *exchange, int fd,
 
 /* Admits a stranger in its role and gives it an id. */
 void peer_admit(struct peer *peer, enum peer_role role);
+
+/* A worker's own messages, its queue included. */
+void peer_read_counters(const struct peer *peer, struct endpoint_counters *ret);
 
 void *peer_data(const struct peer *peer);
 uint32_t peer_id(const struct peer *peer);

@@ -110,3 +110,29 @@ group_set_running(struct group *group, bool running)
 		exchange_empty_outbox(group->exchange, group->waiting,
 			"not-running", "the application was stopped");
 }
+
+void
+group_set_limits(struct group *group, const struct group_limits *limits)
+{
+	struct exchange *exchange = group->exchange;
+	struct link *at;
+
+	group->limits = *limits;
+	if (group->waiting != NULL)
+		group->waiting->limit = limits->queue_limit;
+	for (at = group->endpoints.next; at != &group->endpoints;
+		at = at->next) {
+		struct endpoint *endpoint =
+			list_member(at, struct endpoint, link);
+
+		if (endpoint->outbox != NULL)
+			endpoint->outbox->limit = limits->queue_limit;
+	}
+	/* Those too that a successor has taken the place of. */
+	for (at = exchange->peers.next; at != &exchange->peers; at = at->next) {
+		struct peer *peer = list_member(at, struct peer, link);
+
+		if (peer->endpoint != NULL && peer->endpoint->group == group)
+			peer->outbox->limit = limits->queue_limit;
+	}
+}

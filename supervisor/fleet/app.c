@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "exchange/exchange.h"
 #include "fleet/core.h"
+#include "fleet/exits.h"
 #include "fleet/keeper_client.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -20,16 +21,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct group_limits
+limits_of(const struct version *version)
+{
+	return (struct group_limits){
+		.queue_limit = (uint64_t)version->config->queue_limit,
+		.max_message = (uint32_t)version->config->max_message,
+		.stall_timeout_ms = (uint32_t)version->config->stall_timeout,
+	};
+}
+
+void
+app_set_version(struct app *app, struct version *version)
+{
+	struct version *before = app->version;
+	struct group_limits limits = limits_of(version);
+
+	app->version = version_hold(version);
+	app->state.config = version->number;
+	group_set_limits(app->group, &limits);
+	version_release(&before);
+}
+
 int
 app_load(struct fleet *fleet, struct version *version, uint32_t row,
 	const struct state_app *state, struct app **ret_app)
 {
 	const struct app_config *config = version->config;
-	struct group_limits limits = {
-		.queue_limit = (uint64_t)config->queue_limit,
-		.max_message = (uint32_t)config->max_message,
-		.stall_timeout_ms = (uint32_t)config->stall_timeout,
-	};
+	struct group_limits limits = limits_of(version);
 	struct app *app = calloc(1, sizeof(*app)), **at;
 
 	if (!app)
@@ -225,6 +244,7 @@ app_sweep(struct app *app)
 			app->slots[kept++] = slot;
 			continue;
 		}
+		exits_erase(slot);
 		ledger_erase(app->fleet->ledger, STATE_SLOTS, slot->row);
 		slot_free(&slot);
 	}
@@ -269,7 +289,7 @@ app_fit(struct app *app)
 			if (r < 0)
 				return r;
 			if (app->fleet->is_loaded)
-				slot_start(slot, 0);
+				slot_start(slot);
 			continue;
 		}
 		slot = find_instance(app, step.instance);

@@ -54,6 +54,10 @@ int app_plan(struct fleet *fleet, const struct app_config *config,
 int app_load(struct fleet *fleet, struct version *version, uint32_t row,
 	const struct state_app *state, struct app **ret_app);
 void app_free(struct app **app);
+
+/* Puts `version` into force, its bounds of messages too; a reference is taken.
+ * The caller saves. */
+void app_set_version(struct app *app, struct version *version);
 void app_save(struct app *app);
 
 const char *app_name(const struct app *app);

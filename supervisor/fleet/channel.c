@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "fleet/app.h"
+#include "fleet/ending.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "fleet/worker_methods.h"
@@ -42,6 +43,8 @@ on_ended(struct peer *peer, enum peer_end how, const char *reason)
 	struct process *process = peer_data(peer);
 	struct slot *slot = process->slot;
 
+	ending_note_messages(process, false);
+	slot_save(slot);
 	/* The slot must not hold on to what is retired. */
 	peer_retire(&process->peer);
 	slot_refresh(slot);

@@ -7,9 +7,11 @@
 #include "fleet/ending.h"
 
 #include "base/log.h"
+#include "exchange/exchange.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
 #include "fleet/events.h"
+#include "fleet/exits.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -23,48 +25,13 @@ enum {
 	ENDING_SIZE = 256, /* of words about an end */
 };
 
-static const char *
-stage_name(enum keeper_stage stage)
-{
-	static const char *const names[] = {
-		[KEEPER_STAGE_DESCRIPTION] = "reading its description",
-		[KEEPER_STAGE_TABLE] = "finding a place for it",
-		[KEEPER_STAGE_FORK] = "fork",
-		[KEEPER_STAGE_DESCRIPTORS] = "making its descriptors",
-		[KEEPER_STAGE_SESSION] = "making its process group",
-		[KEEPER_STAGE_LIMITS] = "setting its limits",
-		[KEEPER_STAGE_GROUPS] = "setting its supplementary groups",
-		[KEEPER_STAGE_GROUP] = "setting its group",
-		[KEEPER_STAGE_USER] = "setting its user",
-		[KEEPER_STAGE_DIRECTORY] = "changing to its directory",
-		[KEEPER_STAGE_EXEC] = "exec",
-	};
-
-	if (stage <= 0 || stage >= sizeof(names) / sizeof(names[0]))
-		return "starting it";
-	return names[stage];
-}
-
-/* How it ended, in words: "exited with code 3", "was killed by SIGKILL". */
 static void
 describe_end(const struct process *process, char *ret_words)
 {
-	const struct keeper_row *row = &process->exit;
+	struct state_exit exit;
 
-	if (process->failed_stage)
-		snprintf(ret_words, ENDING_SIZE, "could not be started: %s: %s",
-			stage_name(process->failed_stage),
-			strerror(process->failed_error));
-	else if (!process->has_exit)
-		snprintf(ret_words, ENDING_SIZE, "has ended, nobody saw how");
-	else if (row->code == CLD_EXITED)
-		snprintf(ret_words, ENDING_SIZE, "exited with code %d",
-			row->status);
-	else
-		snprintf(ret_words, ENDING_SIZE, "was killed by SIG%s%s",
-			sigabbrev_np(row->status) ? sigabbrev_np(row->status)
-						  : "?",
-			row->dumped ? " (core dumped)" : "");
+	exits_make(process, &exit);
+	exits_describe(&exit, ret_words, ENDING_SIZE);
 }
 
 void
@@ -175,26 +142,28 @@ decide(struct slot *slot, const struct process *process)
 }
 
 /* The main process is gone, and nobody is there to take its place. */
-static int64_t
+static void
 follow_up(struct slot *slot, const struct process *process)
 {
 	struct restart_verdict verdict;
 	struct events_subject subject = process_subject(process);
 
-	if (!slot_is_wanted(slot))
-		return -1;
 	/* A reload took it back, or cut its back-off short. */
-	if (process->state.reason == STOP_RELOAD)
-		return 0;
+	if (!slot_is_wanted(slot) || process->state.reason == STOP_RELOAD)
+		return;
 	verdict = decide(slot, process);
 	slot->state.unstable = verdict.history.unstable;
 	if (verdict.kind == RESTART_AGAIN) {
 		slot->state.restarts++;
+		if (verdict.delay_ms > 0)
+			slot->state.start_ns =
+				clock_after_ms(clock_now(), verdict.delay_ms)
+					.ns;
 		events_raise(slot->app->fleet->events, "restarted", &subject,
 			json_pack("{s:I,s:I}", "delay_ms",
 				(json_int_t)verdict.delay_ms, "restarts",
 				(json_int_t)slot->state.restarts));
-		return verdict.delay_ms;
+		return;
 	}
 	slot->state.rest =
 		verdict.kind == RESTART_ERRORED ? STATE_ERRORED : STATE_STOPPED;
@@ -207,7 +176,6 @@ follow_up(struct slot *slot, const struct process *process)
 			json_pack("{s:I}", "unstable_restarts",
 				(json_int_t)slot->state.unstable));
 	}
-	return -1;
 }
 
 /*
@@ -227,30 +195,54 @@ fails_start(struct slot *slot, const struct process *process)
 
 	snprintf(words, sizeof(words), "%s: %s can't be started: %s%s%s: %s",
 		app_name(slot->app), config->program,
-		stage_name(process->failed_stage), in_folder ? " " : "",
+		exits_stage_name(process->failed_stage), in_folder ? " " : "",
 		in_folder ? config->cwd : "", strerror(process->failed_error));
 	core_fail_start(slot->app->fleet, words);
 	return true;
 }
 
-int64_t
+void
+ending_note_messages(const struct process *process, bool is_known)
+{
+	struct slot *slot = process->slot;
+	struct endpoint_counters counters = {0};
+
+	if (!process->peer)
+		return;
+	peer_read_counters(process->peer, &counters);
+	if (is_known) {
+		/* In the slot's record since the last brain, and once more
+		 * with the channel that is about to be retired. */
+		slot->earlier_in -= counters.messages_in;
+		slot->earlier_out -= counters.messages_out;
+		return;
+	}
+	slot->state.messages_in += counters.messages_in;
+	slot->state.messages_out += counters.messages_out;
+}
+
+void
 ending_take(struct slot *slot, const struct process *process, bool was_main)
 {
+	/* Counted by a brain that died before it could forget it. */
+	bool is_known = slot->state.exit_process == process->state.number;
 	char words[ENDING_SIZE];
 
 	/* One that was planned only has no end to tell. */
 	if (!process->has_exit && !process->failed_stage && !process->state.pid)
-		return 0;
+		return;
+	ending_note_messages(process, is_known);
 	if (fails_start(slot, process))
-		return -1;
+		return;
+	if (is_known)
+		return;
 	tell_end(process);
 	if (process->is_reload && process->state.want == FSM_WANT_UP) {
 		describe_end(process, words);
 		reload_run_reason(process, words);
 	}
-	/* Counted by a brain that died before it could forget it. */
-	if (slot->state.exit_process == process->state.number)
-		return 0;
+	exits_note(slot, process);
 	note_exit(slot, process);
-	return was_main && !slot->incoming ? follow_up(slot, process) : 0;
+	if (was_main && !slot->incoming)
+		follow_up(slot, process);
 }

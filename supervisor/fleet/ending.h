@@ -5,7 +5,6 @@
 #define MUSTER_ENDING_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 struct process;
 struct slot;
@@ -16,11 +15,15 @@ void ending_failed_start(struct process *process);
 
 /*
  * Tells and notes the end of `process`, which the slot no longer holds;
- * `was_main` is whether it was the main one. The caller writes the slot's
- * record. May stop everything: when it was the start itself that failed.
- * Returns after how many ms the slot's next process starts; -1: it has none.
+ * `was_main` is whether it was the main one. Whether and from when on the slot
+ * has another is in its record afterwards, which the caller writes. May stop
+ * everything: when it was the start itself that failed.
  */
-int64_t ending_take(
+void ending_take(
 	struct slot *slot, const struct process *process, bool was_main);
+
+/* Its channel is about to be retired: what went over it counts for the slot,
+ * whose record the caller writes. `is_known`: it is counted there already. */
+void ending_note_messages(const struct process *process, bool is_known);
 
 #endif

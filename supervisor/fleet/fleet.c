@@ -436,8 +436,8 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.exit_status = slot->state.exit_status,
 		.exit_wall_ms = slot->state.exit_wall_ms,
 		.unkillable = process && process->state.is_unkillable,
-		.messages_in = counters.messages_in,
-		.messages_out = counters.messages_out,
+		.messages_in = slot->earlier_in + counters.messages_in,
+		.messages_out = slot->earlier_out + counters.messages_out,
 		.queue_bytes = counters.queue_bytes,
 		.listen = &slot->version->config->listen,
 	};

@@ -25,6 +25,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ev_loop;
@@ -186,6 +187,32 @@ struct slot_view {
 const struct slot *fleet_next_slot(
 	const struct fleet *fleet, const struct slot *after);
 void slot_read(const struct slot *slot, struct slot_view *ret_view);
+
+/* How one process of a slot ended. */
+struct exit_view {
+	uint32_t generation;
+	int32_t pid;   /* 0: it never had one */
+	char how[256]; /* in words: "exited with code 3" */
+	bool has_status, by_signal;
+	int32_t status;	   /* a code or a signal */
+	bool dumped;	   /* with a core dump */
+	const char *asked; /* stop, reload, scale or restart: it was told to
+			      end; NULL: it ended by itself */
+	bool killed;	   /* the supervisor sent SIGKILL */
+	char fault[64];	   /* what it had done wrong, or "" */
+	bool output_held;  /* a grandchild still holds its stdout or stderr */
+	int64_t uptime_ms; /* -1: its program never ran */
+	int64_t wall_ms;   /* when, since 1970 */
+	uint32_t user_ms, system_ms, memory_kib;
+	char tail[1024]; /* the end of its stderr, not terminated */
+	size_t tail_size;
+};
+
+/* The end that was `back` ends ago, 0 for the last. Returns 0; -ENOENT: so
+ * many are not remembered. */
+int slot_read_exit(
+	const struct slot *slot, uint32_t back, struct exit_view *ret_view);
+
 bool fleet_target_has(
 	const struct fleet_target *target, const struct slot *slot);
 

@@ -418,6 +418,46 @@ keeper_client_new(
 	return 0;
 }
 
+/* The table again, as it is by now; answered behind all that was asked. */
+static int
+list_again(struct keeper_client *client)
+{
+	for (size_t i = 0; i < client->process_count; i++)
+		if (client->processes[i].pidfd >= 0)
+			sys_close(client->processes[i].pidfd);
+	client->process_count = 0;
+	return ask(client, KEEPER_LIST, clock_after_ms(clock_now(), START_MS));
+}
+
+int
+keeper_client_clear(struct keeper_client *client)
+{
+	static const char *const keepers[] = {KEEPER_VAULT_LEDGER,
+		KEEPER_VAULT_EXCHANGE, KEEPER_VAULT_CONTROL, KEEPER_VAULT_LOCK};
+	size_t kept = 0, before = client->vault_count;
+
+	for (size_t i = 0; i < before; i++) {
+		struct entry *entry = &client->vault[i];
+		bool is_keepers = false;
+
+		for (size_t k = 0; k < sizeof(keepers) / sizeof(*keepers); k++)
+			is_keepers |= !strcmp(entry->name, keepers[k]);
+		if (is_keepers) {
+			client->vault[kept++] = *entry;
+			continue;
+		}
+		keeper_client_drop(client, entry->name);
+		if (entry->fd >= 0)
+			sys_close(entry->fd);
+	}
+	client->vault_count = kept;
+	if (kept == before)
+		return 0;
+	/* What was asked goes in order, so the drops before the question. */
+	(void)keeper_client_flush(client);
+	return list_again(client);
+}
+
 void
 keeper_client_free(struct keeper_client **client)
 {

@@ -75,6 +75,13 @@ int keeper_client_keep(struct keeper_client *client, const char *name, int fd);
 const char *keeper_client_unclaimed(
 	const struct keeper_client *client, size_t *at);
 
+/*
+ * For before the loop runs and anything is claimed: drops all that isn't the
+ * keeper's own, and waits until it is closed everywhere.
+ * Returns 0 or as keeper_client_new.
+ */
+int keeper_client_clear(struct keeper_client *client);
+
 /* Closes what nobody claimed, and forgets the names. */
 void keeper_client_settle(struct keeper_client *client);
 

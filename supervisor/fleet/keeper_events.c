@@ -97,11 +97,17 @@ on_pidfd(struct ev_loop *loop, ev_io *watcher, int events)
 	process_exited(process, &unknown);
 }
 
+/* What has no pidfd was never told to run: nobody will tell any more. */
 static void
 watch(struct process *process)
 {
+	static const struct keeper_row unknown;
 	struct ev_loop *loop = process->fleet->setup.loop;
 
+	if (process->pidfd < 0 && process->state.state != FSM_WAITING) {
+		process_exited(process, &unknown);
+		return;
+	}
 	if (process->pidfd < 0)
 		return;
 	process->orphan = calloc(1, sizeof(*process->orphan));
@@ -129,6 +135,8 @@ on_lost(void *data)
 
 	log_error("the keeper is gone: everything is stopped");
 	fleet->is_abandoned = true;
+	/* First of all, so that no end is a reason to start another. */
+	fleet->general.is_stopping = true;
 	for (struct slot *slot = fleet->slots; slot; slot = slot->next) {
 		struct process *all[] = {
 			slot->main, slot->incoming, slot->outgoing};

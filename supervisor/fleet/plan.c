@@ -209,6 +209,13 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 		return say(ret_words, "the start", r);
 	for (size_t i = 0; i < set->count; i++)
 		changes[i].config = set->apps[i];
+	/* A brain that died before the head of the ledger was written may
+	 * have bound the same addresses. */
+	r = keeper_client_clear(fleet->setup.keeper);
+	if (r < 0) {
+		say(ret_words, "clearing what an earlier start left", r);
+		goto out;
+	}
 	r = open_listeners(changes, set->count, &opening, ret_words);
 	if (r < 0)
 		goto out;
@@ -266,10 +273,7 @@ find_changes(struct fleet *fleet, const struct config_set *set,
 static void
 take_live(struct app *app, struct version *version)
 {
-	struct version *before = app->version;
-
-	app->version = version_hold(version);
-	app->state.config = version->number;
+	app_set_version(app, version);
 	app->state.instances = (uint32_t)version->config->instances;
 	app_save(app);
 	for (size_t i = 0; i < app->slot_count; i++) {
@@ -282,7 +286,6 @@ take_live(struct app *app, struct version *version)
 			if (all[k])
 				process_set_version(all[k], version);
 	}
-	version_release(&before);
 	(void)app_fit(app);
 }
 
@@ -303,7 +306,7 @@ carry_out(struct fleet *fleet, struct opening *opening, struct change *change,
 		if (r >= 0)
 			r = rebuild_app(fleet, row, &state, &app);
 		for (size_t i = 0; r >= 0 && i < app->slot_count; i++)
-			slot_start(app->slots[i], 0);
+			slot_start(app->slots[i]);
 		if (r >= 0)
 			done(NULL, data);
 		return r;

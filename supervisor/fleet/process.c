@@ -119,6 +119,8 @@ set_state(struct process *process, enum fsm_event event,
 		process->state.stop_began_ns = now.ns;
 	if (result->actions & FSM_FAILED_START)
 		process->state.failed_start = true;
+	if (result->actions & FSM_SEND_KILL)
+		process->state.was_killed = true;
 	if (result->actions & FSM_SETS_DEADLINE)
 		process->state.deadline_ns =
 			worker_fsm_deadline(result->actions, now,
@@ -226,6 +228,13 @@ process_step(struct process *process, enum fsm_event event)
 	struct fsm_result result;
 	uint32_t flags = 0;
 
+	if (event == FSM_ON_READY && process->state.state == FSM_SPAWNING) {
+		/* It came by another way than the news of its exec, and was
+		 * faster: first things first. */
+		process->state.said_ready = true;
+		save(process);
+		return;
+	}
 	if (process->peer && peer_has_joined(process->peer))
 		flags |= FSM_IS_JOINED;
 	if (process->version->config->wait_ready)
@@ -349,6 +358,7 @@ process_execed(struct process *process)
 	struct fleet *fleet = process->fleet;
 	struct app *app = process->slot->app;
 	struct events_subject subject = process_subject(process);
+	uint64_t number = process->state.number;
 
 	process->state.execed_ns = now_ns();
 	save(process);
@@ -362,6 +372,12 @@ process_execed(struct process *process)
 			(int)process->slot->state.instance, "generation",
 			(int)process->state.generation));
 	process_step(process, FSM_ON_EXECED);
+	/* That may have ended it. */
+	process = core_find_process(fleet, number);
+	if (process && process->state.said_ready) {
+		process->state.said_ready = false;
+		process_step(process, FSM_ON_READY);
+	}
 	core_spawn_held(fleet);
 }
 
@@ -570,7 +586,7 @@ process_free(struct process **process)
 
 int
 process_plan(struct slot *slot, enum state_role role, struct version *version,
-	int64_t delay_ms, struct process **ret_process)
+	int64_t start_ns, struct process **ret_process)
 {
 	struct fleet *fleet = slot->app->fleet;
 	struct state_process state = {
@@ -587,8 +603,8 @@ process_plan(struct slot *slot, enum state_role role, struct version *version,
 	uint32_t row;
 	int r;
 
-	if (delay_ms > 0)
-		state.deadline_ns = clock_after_ms(clock_now(), delay_ms).ns;
+	if (start_ns > now_ns())
+		state.deadline_ns = start_ns;
 	fleet->general.next_process++;
 	core_save(fleet);
 	r = ledger_add(fleet->ledger, STATE_PROCESSES, &state, &row);
@@ -602,6 +618,7 @@ process_plan(struct slot *slot, enum state_role role, struct version *version,
 		return -ENOMEM;
 	}
 	slot->state.generation++;
+	slot->state.start_ns = 0;
 	slot_save(slot);
 	*ret_process = process;
 	return 0;

@@ -65,11 +65,11 @@ struct process {
 
 /*
  * Plans a process of `slot` in `role` with the slot's next generation, and
- * writes that down. It starts after `delay_ms`, by process_start.
+ * writes that down. process_start starts it, not before `start_ns` (0: now).
  * Returns 0; -ENOMEM; -ENOSPC: the ledger is full.
  */
 int process_plan(struct slot *slot, enum state_role role,
-	struct version *version, int64_t delay_ms,
+	struct version *version, int64_t start_ns,
 	struct process **ret_process);
 
 /* Makes the object of a row that an earlier brain wrote, and nothing else.

@@ -308,6 +308,12 @@ load_process(struct fleet *fleet, uint32_t row, const void *record)
 		process_free(&process);
 		return -EEXIST;
 	}
+	/* Planned, and the slot's own record had not been written yet. */
+	if (slot->state.generation < state->generation) {
+		slot->state.generation = state->generation;
+		slot->state.start_ns = 0;
+		slot_save(slot);
+	}
 	if (entry)
 		take_entry(process, entry);
 	else if (state->state == FSM_SPAWNING)
@@ -413,7 +419,7 @@ go_on(struct fleet *fleet)
 		if (slot->incoming && !slot->app->run.next)
 			process_stop(
 				slot->incoming, FSM_WANT_DOWN, STOP_RELOAD);
-		slot_start(slot, 0);
+		slot_start(slot);
 		slot_refresh(slot);
 	}
 	if (fleet->general.is_stopping)
@@ -441,6 +447,7 @@ drop_leftovers(struct fleet *fleet)
 					fleet, strtoull(name + size, NULL, 10)))
 				continue;
 			keeper_client_drop(fleet->setup.keeper, name);
+			break;
 		}
 	}
 }

@@ -129,15 +129,11 @@ reason_of(const struct app *app, enum reload_outcome outcome)
 static void
 take_version(struct app *app, struct version *next)
 {
-	struct version *before = app->version;
-
-	if (next == before)
+	if (next == app->version)
 		return;
-	app->version = version_hold(next);
-	app->state.config = next->number;
-	if (next->config->instances != before->config->instances)
+	if (next->config->instances != app->version->config->instances)
 		app->state.instances = (uint32_t)next->config->instances;
-	version_release(&before);
+	app_set_version(app, next);
 }
 
 static void

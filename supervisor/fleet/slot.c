@@ -6,8 +6,9 @@
  * fleet/ending.
  *
  * Order on an end: the outcome is written into the slot's row together with
- * the number of the process, then the process's row is erased, then the keeper
- * is told. A brain that finds the process again knows that it was counted.
+ * the number of the process and the time of the next start, then the process's
+ * row is erased, then the keeper is told. A brain that finds the process again
+ * knows that it was counted, and one that finds none when to start another.
  */
 #include "fleet/slot.h"
 
@@ -38,6 +39,8 @@ slot_load(struct app *app, struct version *version, uint32_t row,
 	slot->app = app;
 	slot->row = row;
 	slot->state = *state;
+	slot->earlier_in = state->messages_in;
+	slot->earlier_out = state->messages_out;
 	slot->endpoint = endpoint_new(app->group, state->id, state->instance);
 	if (!slot->endpoint) {
 		free(slot);
@@ -234,10 +237,10 @@ slot_status(const struct slot *slot)
 /* Starting and stopping ---------------------------------------------------- */
 
 static void
-plan_main(struct slot *slot, int64_t delay_ms)
+plan_main(struct slot *slot)
 {
-	int r = process_plan(
-		slot, STATE_MAIN, slot->version, delay_ms, &slot->main);
+	int r = process_plan(slot, STATE_MAIN, slot->version,
+		slot->state.start_ns, &slot->main);
 
 	if (r < 0) {
 		log_error("%s.%u can't be started: %s", app_name(slot->app),
@@ -252,10 +255,10 @@ plan_main(struct slot *slot, int64_t delay_ms)
 }
 
 void
-slot_start(struct slot *slot, int64_t delay_ms)
+slot_start(struct slot *slot)
 {
 	if (slot_is_wanted(slot) && !slot->main && !slot->incoming)
-		plan_main(slot, delay_ms);
+		plan_main(slot);
 }
 
 static void
@@ -279,6 +282,7 @@ slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,
 		slot_save(slot);
 	}
 	slot->start_waits = false;
+	slot->state.start_ns = 0;
 	for (size_t i = 0; i < 3; i++)
 		stop_process(processes[i], reason, at_once);
 	slot_refresh(slot);
@@ -448,10 +452,9 @@ slot_process_gone(struct process *process)
 	bool was_main = process == slot->main;
 	bool was_reload = process->is_reload;
 	bool had_exit = process->has_exit;
-	int64_t delay_ms;
 
 	leave_role(slot, process);
-	delay_ms = ending_take(slot, process, was_main);
+	ending_take(slot, process, was_main);
 	slot_save(slot);
 	process_forget(&process);
 	if (had_exit)
@@ -465,8 +468,7 @@ slot_process_gone(struct process *process)
 		slot->start_waits = false;
 		slot_start_incoming(slot, slot->start_waits_back);
 	}
-	if (delay_ms >= 0)
-		slot_start(slot, delay_ms);
+	slot_start(slot);
 	slot_refresh(slot);
 	if (slot->state.rest == STATE_ERRORED)
 		core_slot_errored(slot);

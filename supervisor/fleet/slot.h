@@ -32,6 +32,8 @@ struct slot {
 	bool start_waits_back;
 	bool was_ready, was_dormant; /* what the exchange knows */
 	struct peer *receiver;
+	/* Messages of processes that earlier brains saw the end of. */
+	uint64_t earlier_in, earlier_out;
 };
 
 /* Writes a new slot down, and nothing else. Returns 0; -ENOSPC: no row. */
@@ -57,8 +59,9 @@ void slot_set_version(struct slot *slot, struct version *version);
 /* Whether it shall have a process. */
 bool slot_is_wanted(const struct slot *slot);
 
-/* Gives it a process when it shall have one and has none. */
-void slot_start(struct slot *slot, int64_t delay_ms);
+/* Gives it a process when it shall have one and has none, not before its
+ * back-off is over. */
+void slot_start(struct slot *slot);
 
 /* It shall have none: `rest` says why. */
 void slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,

@@ -9,21 +9,26 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Room behind a record is for fields that are added. */
 const struct ledger_table state_tables[] = {
-	[STATE_GENERAL] = {sizeof(struct state_general), 1},
-	[STATE_APPS] = {sizeof(struct state_app), STATE_APPS_MAX},
-	[STATE_LISTENERS] = {sizeof(struct state_listener),
-		STATE_LISTENERS_MAX},
-	[STATE_SLOTS] = {sizeof(struct state_slot), STATE_SLOTS_MAX},
-	[STATE_LOGFILES] = {sizeof(struct logfile_state), STATE_LOGFILES_MAX},
-	[STATE_PROCESSES] = {sizeof(struct state_process), STATE_PROCESSES_MAX},
+	[STATE_GENERAL] = {sizeof(struct state_general), 1, 128},
+	[STATE_APPS] = {sizeof(struct state_app), STATE_APPS_MAX, 96},
+	[STATE_LISTENERS] = {sizeof(struct state_listener), STATE_LISTENERS_MAX,
+		128},
+	[STATE_SLOTS] = {sizeof(struct state_slot), STATE_SLOTS_MAX, 160},
+	[STATE_PROCESSES] = {sizeof(struct state_process), STATE_PROCESSES_MAX,
+		120},
+	[STATE_LOGFILES] = {sizeof(struct logfile_state), STATE_LOGFILES_MAX,
+		64},
+	[STATE_EXITS] = {sizeof(struct state_exit), STATE_EXITS_MAX, 1016},
 };
 
-_Static_assert(sizeof(struct state_general) % 8 == 0, "records are words");
-_Static_assert(sizeof(struct state_app) % 8 == 0, "records are words");
-_Static_assert(sizeof(struct state_listener) % 8 == 0, "records are words");
-_Static_assert(sizeof(struct state_slot) % 8 == 0, "records are words");
-_Static_assert(sizeof(struct state_process) % 8 == 0, "records are words");
+_Static_assert(sizeof(struct state_general) <= 96, "there is room");
+_Static_assert(sizeof(struct state_app) <= 72, "there is room");
+_Static_assert(sizeof(struct state_listener) <= 96, "there is room");
+_Static_assert(sizeof(struct state_slot) <= 128, "there is room");
+_Static_assert(sizeof(struct state_process) <= 96, "there is room");
+_Static_assert(sizeof(struct state_exit) <= 984, "there is room");
 
 _Static_assert(sizeof(struct logfile_state) % 8 == 0, "records are words");
 _Static_assert((int)OUTPUT_SLOTS >= 2 * (int)STATE_PROCESSES_MAX,

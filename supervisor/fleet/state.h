@@ -6,7 +6,10 @@
  * ends of processes are in its table. Times are nanoseconds of CLOCK_MONOTONIC,
  * which goes on when a brain dies.
  *
- * Plain data of fixed size. A change of any of it is another STATE_VERSION.
+ * Plain data of fixed size. Each record has room behind it, and brains of
+ * different versions work on the same ledger: a field that is added stands at
+ * the end, and is 0 where an older brain wrote. Any other change is another
+ * STATE_VERSION.
  */
 #ifndef MUSTER_STATE_H
 #define MUSTER_STATE_H
@@ -25,6 +28,10 @@ enum {
 	STATE_PROCESSES_MAX = 2 * KEEPER_PROCESSES_MAX,
 	STATE_LOGFILES_MAX = 2 * STATE_APPS_MAX,
 	STATE_ADDRESS_SIZE = 64,
+	STATE_EXITS_KEPT = 5, /* last ends of a slot */
+	STATE_EXITS_MAX = STATE_EXITS_KEPT * STATE_SLOTS_MAX,
+	STATE_FAULT_SIZE = 64,
+	STATE_TAIL_SIZE = 824, /* bytes of stderr that are remembered */
 };
 
 enum state_table {
@@ -34,6 +41,7 @@ enum state_table {
 	STATE_SLOTS,
 	STATE_PROCESSES,
 	STATE_LOGFILES, /* struct logfile_state */
+	STATE_EXITS,
 	STATE_TABLES,
 };
 
@@ -109,6 +117,10 @@ struct state_slot {
 	uint8_t exit_by_signal;
 	uint8_t has_exit;
 	uint8_t reserved[2];
+	int64_t start_ns; /* its next process isn't started before; 0: now */
+	uint32_t exits;	  /* how many were written to STATE_EXITS */
+	uint32_t reserved_too;
+	uint64_t messages_in, messages_out; /* of processes that are gone */
 };
 
 enum state_role {
@@ -129,12 +141,38 @@ struct state_process {
 	uint8_t reason; /* enum stop_reason */
 	uint8_t failed_start;
 	uint8_t is_unkillable;
-	uint8_t reserved[2];
-	uint32_t instance; /* of the slot, which may be gone before it */
+	uint8_t said_ready; /* before its exec was told */
+	uint8_t was_killed; /* SIGKILL was sent */
+	uint32_t instance;  /* of the slot, which may be gone before it */
 	uint32_t reserved_too;
 	int64_t deadline_ns; /* 0: none */
 	int64_t stop_began_ns;
 	int64_t execed_ns;
+};
+
+/*
+ * How a process ended. The rows of a slot are STATE_EXITS_KEPT from its own
+ * row times that on, taken in turn.
+ */
+struct state_exit {
+	uint64_t process;
+	uint32_t slot; /* id: the row may have been another slot's */
+	uint32_t generation;
+	int32_t pid;
+	int32_t code;	/* CLD_…; 0: nobody saw how */
+	int32_t status; /* exit code or signal */
+	uint32_t stage; /* enum keeper_stage of a start that failed, or 0 */
+	int32_t error;	/* errno of that */
+	uint32_t user_ms, system_ms, memory_kib;
+	int64_t uptime_ms; /* -1: it was never executed */
+	int64_t wall_ms;   /* since 1970 */
+	uint8_t dumped;	   /* with a core dump */
+	uint8_t reason;	   /* enum stop_reason: who asked for it */
+	uint8_t killed;	   /* SIGKILL was sent by us */
+	uint8_t reserved[1];
+	uint32_t tail_size;
+	char fault[STATE_FAULT_SIZE]; /* what it had done wrong, or "" */
+	char tail[STATE_TAIL_SIZE];   /* the end of its stderr */
 };
 
 /* The plan for ledger_open; STATE_TABLES of them. */

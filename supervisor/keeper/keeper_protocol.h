@@ -21,10 +21,10 @@
 enum {
 	KEEPER_VERSION = 1,
 	KEEPER_PAIR_FD = 3,
-	KEEPER_NAME_SIZE = 32,	      /* of a vault name, with its NUL */
-	KEEPER_PROCESSES_MAX = 4096,  /* rows of the table */
-	KEEPER_VAULT_MAX = 20480,     /* descriptors in the vault */
-	KEEPER_LEDGER_SIZE = 4 << 20, /* bytes of the ledger; sparse */
+	KEEPER_NAME_SIZE = 32,	       /* of a vault name, with its NUL */
+	KEEPER_PROCESSES_MAX = 4096,   /* rows of the table */
+	KEEPER_VAULT_MAX = 20480,      /* descriptors in the vault */
+	KEEPER_LEDGER_SIZE = 64 << 20, /* bytes of the ledger; sparse */
 };
 
 #define KEEPER_RUNTIME "MUSTER_RUNTIME"

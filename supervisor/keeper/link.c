@@ -149,6 +149,8 @@ serve_spawn(struct keeper *keeper, const struct keeper_record *record, int fd)
 	/* Where the pipe can't be watched, the reap reads it. */
 	keeper_watch(keeper, EPOLL_CTL_ADD, row->exec_pipe,
 		EVENT_ROW + (uint32_t)(row - keeper->table.rows), EPOLLIN);
+	/* At once, since the child waits for it. */
+	link_tell(keeper);
 }
 
 /* Passes a descriptor on to the owner of a resume socket. */
@@ -269,6 +271,15 @@ link_serve(struct keeper *keeper)
 	return keeper->brain.pair >= 0;
 }
 
+/* A brain was told of the process: it may go on. */
+static void
+release(struct row *row)
+{
+	if (!row->released && row->exec_pipe >= 0)
+		spawn_release(row->exec_pipe);
+	row->released = true;
+}
+
 static int
 tell_cursor(struct keeper *keeper)
 {
@@ -296,6 +307,8 @@ tell_cursor(struct keeper *keeper)
 		}
 		if ((end || fd >= 0) && send_record(keeper, &record, fd) != 0)
 			return -EAGAIN;
+		if (!end && !vault && fd >= 0)
+			release(row);
 		unsent->cursor++;
 		if (end)
 			unsent->cursor_kind = 0;
@@ -331,6 +344,8 @@ tell_row(struct keeper *keeper, struct row *row)
 			    order[i].news == NEWS_SPAWNED ? row->pidfd : -1) !=
 			0)
 			return -EAGAIN;
+		if (order[i].news == NEWS_SPAWNED)
+			release(row);
 		row->news &= (uint8_t)~order[i].news;
 	}
 	return 0;

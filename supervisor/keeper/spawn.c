@@ -234,6 +234,18 @@ write_digits(char *target, pid_t pid)
 	memcpy(target, digits + at, sizeof(digits) - (size_t)at);
 }
 
+/* Waits until somebody knows of this process; ends with the keeper. */
+static int
+await_release(const struct plan *plan)
+{
+	char byte;
+	ssize_t got = sys_read(plan->exec_pipe, &byte, 1);
+
+	if (got == 0)
+		_exit(127);
+	return got < 0 ? (int)got : 0;
+}
+
 static int
 execute(struct plan *plan)
 {
@@ -293,6 +305,7 @@ run_child(struct plan *plan)
 		STEP(USER, sys_prctl(PR_SET_NO_NEW_PRIVS, 1));
 	if (head->directory)
 		STEP(DIRECTORY, sys_chdir(plan->base + head->directory));
+	STEP(EXEC, await_release(plan));
 	STEP(EXEC, execute(plan));
 failed:
 	failure.error = -error;
@@ -310,18 +323,27 @@ clone_child(struct plan *plan, struct spawn_child *ret_child)
 		.pidfd = (uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
 	};
-	int error = sys_pipe(pipe, O_NONBLOCK);
+	int error = sys_socketpair(SOCK_STREAM, pipe);
 
 	if (error)
 		return error;
+	/* Ours alone: the child waits on its end. */
+	error = sys_fcntl(pipe[0], F_SETFL, O_NONBLOCK);
+	if (error) {
+		sys_close(pipe[0]);
+		sys_close(pipe[1]);
+		return error;
+	}
 	if (plan->cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)plan->cgroup;
 	}
 	plan->exec_pipe = pipe[1];
 	pid = sys_clone3(&args, sizeof(args));
-	if (pid == 0)
+	if (pid == 0) {
+		sys_close(pipe[0]);
 		run_child(plan);
+	}
 	/* Before the next child is made: only this one may hold the end. */
 	sys_close(pipe[1]);
 	if (pid < 0) {
@@ -333,6 +355,13 @@ clone_child(struct plan *plan, struct spawn_child *ret_child)
 		.exec_pipe = pipe[0],
 		.cgroup = plan->cgroup < 0 ? -1 : sys_dup(plan->cgroup, 0)};
 	return 0;
+}
+
+void
+spawn_release(int exec_pipe)
+{
+	/* One that has ended meanwhile can't hear it; its end tells. */
+	sys_write(exec_pipe, "g", 1);
 }
 
 int

@@ -9,7 +9,8 @@
 
 #include <sys/resource.h>
 
-/* What a child writes to the pipe when a step fails; nothing when none does. */
+/* What a child writes to its socket when a step fails; nothing when none does.
+ */
 struct spawn_failure {
 	uint32_t stage; /* enum keeper_stage */
 	int32_t error;	/* positive errno */
@@ -18,7 +19,7 @@ struct spawn_failure {
 struct spawn_child {
 	pid_t pid;
 	int pidfd;
-	int exec_pipe; /* ends when the program runs; non-blocking */
+	int exec_pipe; /* a socket; ends when the program runs; non-blocking */
 	int cgroup;    /* the caller's, or -1 */
 };
 
@@ -36,5 +37,11 @@ struct spawn_child {
 int spawn_child(int description, const struct vault *vault,
 	const struct rlimit *files, struct spawn_child *ret_child,
 	enum keeper_stage *ret_stage);
+
+/*
+ * Lets a child execute its program. Until then it waits, and should the keeper
+ * end first, so does the child: a program runs only when a brain knows of it.
+ */
+void spawn_release(int exec_pipe);
 
 #endif

@@ -32,6 +32,7 @@ struct row {
 	int cgroup;    /* directory, or -1 */
 	uint8_t news;  /* set of enum table_news */
 	bool queued;
+	bool released;	     /* a brain knows of it, so it may execute */
 	uint16_t next_by[2]; /* row of the same head: by process, by pid */
 	uint16_t next;	     /* in the queue, or among the free rows */
 };

@@ -28,13 +28,18 @@ enum {
 	TABLES_START = 4096, /* the head and the counts lie before it */
 	TABLE_ALIGN = 64,
 	COUNTS_START = 64,
+	SHAPES_START = 1024,
 };
 
 struct ledger_head {
 	_Atomic uint64_t magic;
 	uint32_t version;
-	uint32_t fingerprint; /* of the tables' sizes */
+	uint32_t table_count; /* as many shapes follow at SHAPES_START */
 	uint64_t size;	      /* of the file, in bytes */
+};
+
+struct shape {
+	uint32_t room, rows;
 };
 
 struct table {
@@ -61,6 +66,12 @@ head_of(const struct ledger *ledger)
 	return (struct ledger_head *)ledger->base;
 }
 
+static struct shape *
+shape_of(const struct ledger *ledger, uint32_t table)
+{
+	return (struct shape *)(ledger->base + SHAPES_START) + table;
+}
+
 static void *
 count_place(const struct ledger *ledger, uint32_t table)
 {
@@ -72,21 +83,6 @@ static void *
 row_place(const struct ledger *ledger, const struct table *table, uint32_t row)
 {
 	return ledger->base + table->start + row * table->place;
-}
-
-static uint32_t
-fingerprint(const struct ledger *ledger)
-{
-	uint32_t crc = 0;
-
-	for (uint32_t i = 0; i < ledger->table_count; i++) {
-		const struct ledger_table *plan = &ledger->tables[i].plan;
-
-		crc = record_crc(
-			crc, &plan->record_size, sizeof(plan->record_size));
-		crc = record_crc(crc, &plan->rows, sizeof(plan->rows));
-	}
-	return crc;
 }
 
 static bool
@@ -130,12 +126,15 @@ lay_out(struct ledger *ledger, const struct ledger_table *plans)
 		struct table *table = &ledger->tables[i];
 		const struct ledger_table *plan = &plans[i];
 
-		if (!plan->record_size || plan->record_size % 8 ||
-			plan->record_size > LEDGER_RECORD_MAX || !plan->rows)
-			return -EINVAL;
 		table->plan = *plan;
+		if (!plan->room)
+			table->plan.room = plan->record_size;
+		if (!plan->record_size || table->plan.room % 8 ||
+			plan->record_size > table->plan.room ||
+			table->plan.room > LEDGER_RECORD_MAX || !plan->rows)
+			return -EINVAL;
 		table->start = at;
-		table->place = RECORD_PLACE_SIZE((uint64_t)plan->record_size);
+		table->place = RECORD_PLACE_SIZE((uint64_t)table->plan.room);
 		at += table->place * plan->rows;
 		at = (at + TABLE_ALIGN - 1) / TABLE_ALIGN * TABLE_ALIGN;
 		if (at > ledger->size)
@@ -172,25 +171,95 @@ learn(struct ledger *ledger)
 	}
 }
 
+/* Returns 0; -ENOENT: no head; -EPROTO. Writes nothing. */
 static int
-read_head(struct ledger *ledger, int fd)
+check_head(const struct ledger *ledger)
 {
 	struct ledger_head *head = head_of(ledger);
 	uint64_t magic =
 		atomic_load_explicit(&head->magic, memory_order_acquire);
 
-	if (magic == 0) {
+	if (magic == 0)
+		return -ENOENT;
+	if (magic != LEDGER_MAGIC || head->version != ledger->version ||
+		head->size != ledger->size ||
+		head->table_count > LEDGER_TABLES_MAX)
+		return -EPROTO;
+	for (uint32_t i = 0; i < head->table_count && i < ledger->table_count;
+		i++)
+		if (shape_of(ledger, i)->room != ledger->tables[i].plan.room ||
+			shape_of(ledger, i)->rows !=
+				ledger->tables[i].plan.rows)
+			return -EPROTO;
+	return 0;
+}
+
+/* Tells what tables there are; those behind the ones that are known stay. */
+static void
+write_shapes(struct ledger *ledger)
+{
+	struct ledger_head *head = head_of(ledger);
+
+	for (uint32_t i = head->table_count; i < ledger->table_count; i++)
+		*shape_of(ledger, i) =
+			(struct shape){ledger->tables[i].plan.room,
+				ledger->tables[i].plan.rows};
+	atomic_thread_fence(memory_order_release);
+	if (head->table_count < ledger->table_count)
+		head->table_count = ledger->table_count;
+}
+
+static int
+read_head(struct ledger *ledger, int fd)
+{
+	int r = check_head(ledger);
+
+	if (r == -ENOENT) {
 		ledger->is_new = true;
 		/* What a brain left that died before it wrote the head. */
 		return sys_fallocate(fd,
 			FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			(off_t)ledger->size);
 	}
-	if (magic != LEDGER_MAGIC || head->version != ledger->version ||
-		head->size != ledger->size ||
-		head->fingerprint != fingerprint(ledger))
-		return -EPROTO;
+	if (r < 0)
+		return r;
+	write_shapes(ledger);
 	learn(ledger);
+	return 0;
+}
+
+/* Maps the file and places the tables; the head isn't looked at. */
+static int
+map(int fd, int protection, uint32_t version, const struct ledger_table *tables,
+	uint32_t table_count, struct ledger **ret_ledger)
+{
+	struct ledger *ledger;
+	struct stat status;
+	void *base;
+	int r;
+
+	if (!table_count || table_count > LEDGER_TABLES_MAX)
+		return -EINVAL;
+	r = sys_fstat(fd, &status);
+	if (r < 0)
+		return r;
+	if (status.st_size < TABLES_START)
+		return -EFBIG;
+	ledger = calloc(1, sizeof(*ledger));
+	if (!ledger)
+		return -ENOMEM;
+	ledger->size = (uint64_t)status.st_size;
+	ledger->version = version;
+	ledger->table_count = table_count;
+	r = lay_out(ledger, tables);
+	if (r >= 0)
+		r = sys_mmap(ledger->size, protection, MAP_SHARED, fd, &base);
+	if (r < 0) {
+		ledger_close(&ledger);
+		return r;
+	}
+	ledger->base = base;
+	*ret_ledger = ledger;
 	return 0;
 }
 
@@ -199,43 +268,30 @@ ledger_open(int fd, uint32_t version, const struct ledger_table *tables,
 	uint32_t table_count, struct ledger **ret_ledger)
 {
 	struct ledger *ledger = NULL;
-	struct stat status;
-	void *base;
-	int r = -EINVAL;
+	int r = map(fd, PROT_READ | PROT_WRITE, version, tables, table_count,
+		&ledger);
 
-	if (!table_count || table_count > LEDGER_TABLES_MAX)
-		goto out;
-	r = sys_fstat(fd, &status);
-	if (r < 0)
-		goto out;
-	r = -EFBIG;
-	if (status.st_size < TABLES_START)
-		goto out;
-	r = -ENOMEM;
-	ledger = calloc(1, sizeof(*ledger));
-	if (!ledger)
-		goto out;
-	ledger->size = (uint64_t)status.st_size;
-	ledger->version = version;
-	ledger->table_count = table_count;
-	r = lay_out(ledger, tables);
-	if (r < 0)
-		goto out;
-	r = sys_mmap(
-		ledger->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, &base);
-	if (r < 0)
-		goto out;
-	ledger->base = base;
-	r = read_head(ledger, fd);
-	if (r < 0)
-		goto out;
-	*ret_ledger = ledger;
-	ledger = NULL;
-	r = 0;
-out:
-	ledger_close(&ledger);
+	if (r >= 0)
+		r = read_head(ledger, fd);
 	sys_close(fd);
+	if (r < 0)
+		ledger_close(&ledger);
+	else
+		*ret_ledger = ledger;
 	return r;
+}
+
+int
+ledger_check(int fd, uint32_t version, const struct ledger_table *tables,
+	uint32_t table_count)
+{
+	struct ledger *ledger = NULL;
+	int r = map(fd, PROT_READ, version, tables, table_count, &ledger);
+
+	if (r >= 0)
+		r = check_head(ledger);
+	ledger_close(&ledger);
+	return r == -ENOENT ? 0 : r;
 }
 
 void
@@ -264,7 +320,7 @@ ledger_seal(struct ledger *ledger)
 
 	head->version = ledger->version;
 	head->size = ledger->size;
-	head->fingerprint = fingerprint(ledger);
+	write_shapes(ledger);
 	atomic_store_explicit(&head->magic, LEDGER_MAGIC, memory_order_release);
 	ledger->is_new = false;
 }
@@ -283,10 +339,18 @@ ledger_write(
 	struct ledger *ledger, uint32_t table, uint32_t row, const void *record)
 {
 	struct table *at = find_row(ledger, table, row);
+	uint8_t whole[LEDGER_RECORD_MAX];
+	void *place;
 
 	if (!at)
 		return -ERANGE;
-	record_write(row_place(ledger, at, row), record, at->plan.record_size);
+	place = row_place(ledger, at, row);
+	/* What stands behind the record is a newer brain's. */
+	if (at->plan.room > at->plan.record_size &&
+		record_read(place, whole, at->plan.room) < 0)
+		memset(whole, 0, at->plan.room);
+	memcpy(whole, record, at->plan.record_size);
+	record_write(place, whole, at->plan.room);
 	mark(at, row, true);
 	if (row >= at->used) {
 		uint64_t used = row + 1;
@@ -326,7 +390,7 @@ ledger_erase(struct ledger *ledger, uint32_t table, uint32_t row)
 		return -ERANGE;
 	if (row >= at->used || !is_taken(at, row))
 		return 0;
-	record_write(row_place(ledger, at, row), zeros, at->plan.record_size);
+	record_write(row_place(ledger, at, row), zeros, at->plan.room);
 	mark(at, row, false);
 	return 0;
 }
@@ -345,8 +409,7 @@ ledger_read(const struct ledger *ledger, uint32_t table, uint32_t row,
 	at = &ledger->tables[table];
 	if (row >= at->used)
 		return -ENOENT;
-	r = record_read(
-		row_place(ledger, at, row), record, at->plan.record_size);
+	r = record_read(row_place(ledger, at, row), record, at->plan.room);
 	if (r < 0)
 		return r;
 	if (is_zero(record, at->plan.record_size))

@@ -10,6 +10,14 @@
  * A record whose bytes are all zero is an empty row, so a plan's record has at
  * least one field that is never 0.
  *
+ * Brains of different versions take over from each other, so a row has room
+ * behind its record. What a newer brain keeps there an older one leaves as it
+ * is when it writes the record; to a newer one the room of a row that only an
+ * older one wrote is zeros. Likewise with tables: a plan may go on behind the
+ * file's last table, and an older brain doesn't see what it doesn't know. So
+ * fields and tables are added at the end, and zero means what it meant before;
+ * all else takes another version.
+ *
  * Memory is touched only where rows are in use: the head counts how far each
  * table was filled, and nobody reads behind that. Loop's thread only.
  */
@@ -21,7 +29,7 @@
 
 enum {
 	LEDGER_TABLES_MAX = 16,
-	LEDGER_RECORD_MAX = 512, /* bytes of one record */
+	LEDGER_RECORD_MAX = 1024, /* bytes of one row's room */
 };
 
 struct ledger;
@@ -29,12 +37,14 @@ struct ledger;
 struct ledger_table {
 	uint32_t record_size; /* bytes, a multiple of 8 */
 	uint32_t rows;
+	uint32_t room; /* bytes of a row, a multiple of 8; 0: the record's */
 };
 
 /*
  * Opens the ledger in the memory file `fd` (taken over, also on failure).
- * `version` is that of the plan; another one, or other sizes, is another
- * ledger. One whose head was never written is emptied and counts as new.
+ * `version` is that of the plan; another one, or rows of another room, is
+ * another ledger. One whose head was never written is emptied and counts as
+ * new.
  * Returns 0; -EPROTO: it was written by another version, nothing was changed;
  * -EFBIG: the plan doesn't fit into the file; -EINVAL: the plan itself is
  * wrong; -ENOMEM; or what mapping the file said.
@@ -42,6 +52,13 @@ struct ledger_table {
 int ledger_open(int fd, uint32_t version, const struct ledger_table *tables,
 	uint32_t table_count, struct ledger **ret_ledger);
 void ledger_close(struct ledger **ledger);
+
+/*
+ * Whether ledger_open would take the file, for who may not touch it. `fd` is
+ * borrowed. Returns as ledger_open.
+ */
+int ledger_check(int fd, uint32_t version, const struct ledger_table *tables,
+	uint32_t table_count);
 
 /* Whether no head is there yet: a first start, or one that died before it. */
 bool ledger_is_new(const struct ledger *ledger);

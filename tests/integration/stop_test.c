@@ -106,22 +106,3 @@ Test(stop, though_the_brain_hangs)
 	int code = run_wait_exit(run);
 	run_finish(run, code);
 }
-
-/* When the keeper itself is killed the brain ends the workers. */
-Test(stop, though_the_keeper_is_killed)
-{
-	struct run *run = RUN("-n", "2", "--name", "api", "--kill-timeout",
-		"300", "--", ROGUE, "say=up", "0/ignore=TERM");
-
-	run_wait_count(run, RUN_OUT, "| up", 2);
-	json_t *listing = run_wait_status(run, 2, "ready");
-	pid_t pids[] = {(pid_t)run_field(listing, 0, "pid"),
-		(pid_t)run_field(listing, 1, "pid"), run_brain(run)};
-	json_decref(listing);
-	run_signal(run, SIGKILL);
-	cr_expect_eq(run_wait_exit(run), 128 + SIGKILL);
-	/* All have become this process's children, and end. */
-	for (int i = 0; i < 3; i++)
-		run_wait_orphan(run, pids[i]);
-	run_forget(run);
-}

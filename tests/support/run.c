@@ -562,17 +562,19 @@ run_finish(struct run *run, int code)
 	free_run(run);
 }
 
-void
+int
 run_wait_orphan(struct run *run, pid_t pid)
 {
+	int status = 0;
 	int64_t deadline = now_ms() + RUN_DEADLINE_MS;
 
-	while (waitpid(pid, NULL, WNOHANG) == 0) {
+	while (waitpid(pid, &status, WNOHANG) == 0) {
 		if (now_ms() > deadline)
 			give_up("process %d doesn't end", (int)pid);
 		run_pump(run, PAUSE_MS);
 	}
 	cr_assert_eq(process_state(pid), 'X');
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 static void

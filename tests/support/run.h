@@ -120,8 +120,9 @@ void run_finish(struct run *run, int code);
 /* SIGTERM, then run_finish() with 0. */
 void run_stop(struct run *run);
 
-/* Waits for the end of a process that became the test's child; reaps it. */
-void run_wait_orphan(struct run *run, pid_t pid);
+/* Waits for the end of a process that became the test's child; reaps it.
+ * Returns its exit code, or 128 + the signal. */
+int run_wait_orphan(struct run *run, pid_t pid);
 
 /*
  * The end of a run whose keeper was killed: nothing may run any more, but its

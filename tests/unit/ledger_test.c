@@ -189,3 +189,84 @@ Test(ledger, touches_only_pages_in_use)
 	ledger_close(&ledger);
 	close(file);
 }
+
+/* K06: what a newer brain keeps behind a record survives an older one. */
+Test(ledger, a_newer_brains_fields_survive_an_older_one)
+{
+	struct new_thing {
+		struct thing thing;
+		uint64_t extra;
+	} record = {{7, "seven"}, 42};
+	const struct ledger_table older[] = {
+		{.record_size = sizeof(struct thing), .rows = 9, .room = 64}};
+	const struct ledger_table newer[] = {
+		{.record_size = sizeof(record), .rows = 9, .room = 64},
+		{.record_size = 8, .rows = 2}};
+	struct ledger *ledger = NULL;
+	struct thing thing = {8, "eight"};
+	uint64_t word = 5;
+	uint32_t row;
+	int file = make_file();
+
+	/* An older one starts, a newer one takes over and knows more. */
+	cr_assert_eq(ledger_open(dup(file), 1, older, 1, &ledger), 0);
+	cr_assert_eq(ledger_add(ledger, 0, &thing, &row), 0);
+	ledger_seal(ledger);
+	ledger_close(&ledger);
+	cr_assert_eq(ledger_check(file, 1, newer, 2), 0);
+	cr_assert_eq(ledger_open(dup(file), 1, newer, 2, &ledger), 0);
+	cr_assert_eq(ledger_read(ledger, 0, 0, &record), 0);
+	cr_expect_eq(record.thing.number, 8u);
+	cr_expect_eq(record.extra, 0u, "what was never written is 0");
+	record.extra = 42;
+	cr_assert_eq(ledger_write(ledger, 0, 0, &record), 0);
+	cr_assert_eq(ledger_add(ledger, 1, &word, &row), 0);
+	ledger_close(&ledger);
+
+	/* The older one again, which writes the same row. */
+	cr_assert_eq(ledger_open(dup(file), 1, older, 1, &ledger), 0);
+	thing.number = 9;
+	cr_assert_eq(ledger_write(ledger, 0, 0, &thing), 0);
+	ledger_close(&ledger);
+
+	cr_assert_eq(ledger_open(dup(file), 1, newer, 2, &ledger), 0);
+	cr_assert_eq(ledger_read(ledger, 0, 0, &record), 0);
+	cr_expect_eq(record.thing.number, 9u);
+	cr_expect_eq(record.extra, 42u);
+	word = 0;
+	cr_assert_eq(ledger_read(ledger, 1, 0, &word), 0);
+	cr_expect_eq(word, 5u);
+	/* A row that is given anew has nothing of the one before. */
+	ledger_erase(ledger, 0, 0);
+	ledger_close(&ledger);
+	cr_assert_eq(ledger_open(dup(file), 1, older, 1, &ledger), 0);
+	cr_assert_eq(ledger_add(ledger, 0, &thing, &row), 0);
+	ledger_close(&ledger);
+	cr_assert_eq(ledger_open(dup(file), 1, newer, 2, &ledger), 0);
+	cr_assert_eq(ledger_read(ledger, 0, 0, &record), 0);
+	cr_expect_eq(record.extra, 0u);
+	ledger_close(&ledger);
+	close(file);
+}
+
+Test(ledger, a_check_changes_nothing)
+{
+	int file = make_file();
+	struct ledger *ledger = reopen(file);
+	struct ledger_table changed[2] = {plan[0], plan[1]};
+	struct thing thing = {7, "seven"};
+	uint32_t row;
+
+	cr_expect_eq(ledger_check(file, 1, plan, 2), 0);
+	cr_assert_eq(ledger_add(ledger, 1, &thing, &row), 0);
+	/* Without a head it is empty for who opens it, not for who checks. */
+	cr_expect_eq(ledger_check(file, 1, plan, 2), 0);
+	cr_expect_eq(ledger_read(ledger, 1, 0, &thing), 0);
+	ledger_seal(ledger);
+	cr_expect_eq(ledger_check(file, 1, plan, 2), 0);
+	cr_expect_eq(ledger_check(file, 2, plan, 2), -EPROTO);
+	changed[1].room = 64;
+	cr_expect_eq(ledger_check(file, 1, changed, 2), -EPROTO);
+	ledger_close(&ledger);
+	close(file);
+}

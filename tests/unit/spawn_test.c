@@ -53,6 +53,8 @@ try_with_seals(struct spawn_child *ret_child, int seals)
 	int fd = build_file(&builder, seals);
 	int error = spawn_child(fd, &vault, &files, ret_child, &stage);
 
+	if (error == 0)
+		spawn_release(ret_child->exec_pipe);
 	close(fd);
 	return error;
 }
@@ -470,4 +472,22 @@ Test(spawn, a_script_without_a_first_line_is_the_shells)
 	build_fd(&builder, "out", 1);
 	cr_assert_str_eq(run_shell(), "one-two 2\n");
 	unlink(path);
+}
+
+/* A program that nobody knows of doesn't run: it would have no owner. */
+Test(spawn, a_child_that_is_not_released_ends_with_its_keeper)
+{
+	struct spawn_child child;
+	int fd, status = 0;
+
+	build_example();
+	fd = build_file(&builder, BUILD_ALL_SEALS);
+	cr_assert_eq(spawn_child(fd, &vault, &files, &child, &stage), 0);
+	close(fd);
+	cr_expect_eq(waitpid(child.pid, &status, WNOHANG), 0);
+	close(child.exec_pipe);
+	cr_assert_eq(waitpid(child.pid, &status, 0), child.pid);
+	cr_assert(WIFEXITED(status));
+	cr_expect_eq(WEXITSTATUS(status), 127);
+	close(child.pidfd);
 }
