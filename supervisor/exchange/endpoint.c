@@ -58,6 +58,7 @@ endpoint_owns_outbox(const struct endpoint *endpoint)
 struct outbox *
 endpoint_outbox(struct endpoint *endpoint)
 {
+	struct memory *memory = endpoint->group->exchange->memory;
 	struct outbox *outbox;
 
 	if (endpoint->outbox != NULL)
@@ -65,12 +66,15 @@ endpoint_outbox(struct endpoint *endpoint)
 	outbox = calloc(1, sizeof *outbox);
 	if (outbox == NULL)
 		return NULL;
-	if (outbox_init(outbox, endpoint->group->exchange->memory,
-		    MEMORY_WAITING, endpoint->group->limits.queue_limit) < 0) {
+	memory_begin(memory);
+	if (outbox_init(outbox, memory, MEMORY_WAITING,
+		    endpoint->group->limits.queue_limit) < 0) {
 		free(outbox);
-		return NULL;
+		outbox = NULL;
+	} else {
+		outbox_row(outbox)->id = endpoint->id;
 	}
-	outbox_row(outbox)->id = endpoint->id;
+	memory_commit(memory);
 	endpoint->outbox = outbox;
 	return outbox;
 }
@@ -141,11 +145,13 @@ static void
 endpoint_tell(struct endpoint *endpoint, const char *state)
 {
 	struct group *group = endpoint->group;
+	struct memory *memory = group->exchange->memory;
 	json_t *body = json_pack("{s:s, s:I, s:s, s:s}", "event", "peer", "id",
 		(json_int_t)endpoint->id, "app", group->name, "state", state);
 	size_t size = 0;
 	char *text = body == NULL ? NULL : json_write(body, &size);
 
+	memory_begin(memory);
 	for (struct link *l = group->endpoints.next;
 		l != &group->endpoints && text != NULL; l = l->next) {
 		struct endpoint *other = list_member(l, struct endpoint, link);
@@ -155,6 +161,7 @@ endpoint_tell(struct endpoint *endpoint, const char *state)
 			(void)peer_send_text(
 				other->peer, MUSTER_MESSAGE, 0, text, size);
 	}
+	memory_commit(memory);
 	free(text);
 	json_decref(body);
 }

@@ -4,6 +4,7 @@
  * and may go on. Groups, endpoints and what an earlier brain left have files of
  * their own.
  */
+#include "base/log.h"
 #include "state.h"
 
 #include <errno.h>
@@ -49,6 +50,9 @@ exchange_dispatch(struct exchange *exchange)
 void
 exchange_flush(struct exchange *exchange)
 {
+	/* What is written can't be taken back. */
+	if (memory_is_changing(exchange->memory))
+		memory_commit_early(exchange->memory);
 	exchange_dispatch(exchange);
 	/* Writing may end a peer, and that may queue errors for others. */
 	for (int round = 0; round < 4 && !list_is_empty(&exchange->dirty);
@@ -176,6 +180,11 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	if (r < 0)
 		goto free;
 	exchange->view = memory_view(exchange->memory);
+	if (memory_faults(exchange->memory) > 0)
+		log_error("the exchange memory is damaged: %llu of its records "
+			  "don't add up and were set aside; messages may be "
+			  "lost",
+			(unsigned long long)memory_faults(exchange->memory));
 	r = requests_init(
 		&exchange->requests, loop, exchange->memory, router_expired);
 	if (r < 0)

@@ -56,13 +56,16 @@ group_waiting(struct group *group)
 	outbox = calloc(1, sizeof *outbox);
 	if (outbox == NULL)
 		return NULL;
+	memory_begin(exchange->memory);
 	if (outbox_init(outbox, exchange->memory, MEMORY_WAITING,
 		    group->limits.queue_limit) < 0) {
 		free(outbox);
-		return NULL;
+		outbox = NULL;
+	} else {
+		outbox_row(outbox)->process = group_mark(group->name);
+		outbox->keeps_single = true;
 	}
-	outbox_row(outbox)->process = group_mark(group->name);
-	outbox->keeps_single = true;
+	memory_commit(exchange->memory);
 	group->waiting = outbox;
 	return outbox;
 }

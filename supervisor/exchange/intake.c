@@ -423,6 +423,10 @@ intake_read(struct peer *peer)
 	/* From inside one of its own hooks: its walk isn't over. */
 	if (peer->is_walking || peer->has_ended || peer->fd < 0)
 		return false;
+	/* Not in the middle of another's frame, or that counts: what is read
+	 * may go where it lies. */
+	if (memory_is_changing(peer->exchange->memory))
+		memory_commit_early(peer->exchange->memory);
 	intake_walk_rest(peer);
 	if (!intake_may_go_on(peer))
 		return false;

@@ -14,6 +14,7 @@
 #define MUSTER_EXCHANGE_MEMORY_H
 
 #include "base/record.h"
+#include "journal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,7 @@ enum memory_use {
 	MEMORY_WORKER,	/* the channel of a process */
 	MEMORY_CLIENT,	/* an operator's or a guest's: ends with the brain */
 	MEMORY_WAITING, /* frames of an endpoint or a group without a process */
+	MEMORY_USES,
 };
 
 enum memory_flag {
@@ -51,15 +53,32 @@ struct memory_channel {
 	uint64_t process; /* of MEMORY_WAITING with id 0: a group's mark */
 	uint32_t id;	  /* the endpoint's address */
 	uint32_t generation;
-	uint32_t received;    /* sequence of the last frame taken in */
-	uint32_t sent;	      /* sequence of the last frame put into the ring */
-	uint32_t acked;	      /* the last sequence that the peer acknowledged */
-	uint32_t head;	      /* ring: the first entry in use; free-running */
-	uint32_t tail;	      /* ring: behind the last; raised by one store */
-	uint32_t written;     /* ring: the first not wholly written */
-	uint64_t messages_in; /* frames passed on to it */
+	uint32_t received; /* sequence of the last frame taken in */
+	uint32_t sent;	   /* sequence of the last frame put into the ring */
+	uint32_t acked;	   /* the last sequence that the peer acknowledged */
+	uint32_t head;	   /* ring: the first entry in use; free-running */
+	uint32_t tail;	   /* ring: behind the last; raised by one store */
+	uint32_t reserved;
+	/* ring: the first entry not wholly written, and in the upper half how
+	 * many bytes of it are. While the kernel is called: behind all that it
+	 * was offered. */
+	uint64_t written;
+	uint64_t messages_in;  /* frames passed on to it */
 	uint64_t messages_out; /* frames taken from it */
 };
+
+/* The two halves of memory_channel::written. */
+static inline uint64_t
+memory_progress(uint32_t position, uint32_t bytes)
+{
+	return (uint64_t)bytes << 32 | position;
+}
+
+static inline uint32_t
+memory_position(uint64_t written)
+{
+	return (uint32_t)written;
+}
 
 enum memory_entry_flag {
 	MEMORY_CONTINUES = 1, /* the frame goes on in the next entry */
@@ -68,6 +87,7 @@ enum memory_entry_flag {
 	MEMORY_TAKEN = 8,     /* taken out of the middle: passed over */
 	MEMORY_WITH_ID =
 		16, /* a frame in it has an id: all are of one sender */
+	MEMORY_ENTRY_FLAGS = 31,
 };
 
 /*
@@ -109,12 +129,15 @@ struct memory_view {
 	uint32_t large_count;
 	struct memory_channel *channels;
 	struct memory_entry *entries;
+	/* Every change of what lies in the memory goes through it. */
+	struct journal *journal;
 };
 
 /*
  * Maps `fd` (taken over, closed). An empty file is laid out with blocks for
- * `limit` bytes; one that is laid out keeps its limit, and the references are
- * counted from its rings.
+ * `limit` bytes; one that is laid out keeps its limit: a change that was under
+ * way is undone, rows and entries that don't add up are set aside (see
+ * memory_faults), and the references are counted from its rings.
  * Returns 0; -EPROTO: another layout, nothing changed; -ENOMEM; or what the
  * calls said. `*ret_was_used` tells whether an earlier brain laid it out.
  */
@@ -123,6 +146,26 @@ int memory_open(
 void memory_close(struct memory **memory);
 
 const struct memory_view *memory_view(const struct memory *memory);
+
+/* How many rows, entries and requests were set aside in this life. */
+uint64_t memory_faults(const struct memory *memory);
+
+/*
+ * All changes until the commit happen together or not at all; changes within
+ * changes are part of the outermost. Blocks and rows that are freed meanwhile
+ * can be taken again after the commit, not before.
+ */
+void memory_begin(struct memory *memory);
+void memory_commit(struct memory *memory);
+
+/* Whether a change is under way. */
+bool memory_is_changing(const struct memory *memory);
+
+/*
+ * What was changed so far counts, though the change is not over: before what
+ * can't be taken back.
+ */
+void memory_commit_early(struct memory *memory);
 
 /* The byte at `offset` of `block`. */
 static inline uint8_t *
@@ -171,7 +214,7 @@ bool memory_had_release(struct memory *memory);
 
 /* Takes a free row, zeroed but for `use`; MEMORY_NONE when none is free. */
 uint32_t memory_take_channel(struct memory *memory, enum memory_use use);
-/* Frees a row whose ring is empty. */
+/* Frees a row; nobody refers to the blocks of its ring any more. */
 void memory_free_channel(struct memory *memory, uint32_t channel);
 
 /* Rows that were ever used are 0 … this minus 1. */
@@ -184,7 +227,7 @@ uint32_t memory_next_client(struct memory *memory);
 uint32_t memory_requests_used(const struct memory *memory);
 void memory_write_request(struct memory *memory, uint32_t row,
 	const struct memory_request *request);
-int memory_read_request(const struct memory *memory, uint32_t row,
+int memory_read_request(struct memory *memory, uint32_t row,
 	struct memory_request *ret_request);
 
 #endif

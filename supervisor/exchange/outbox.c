@@ -25,6 +25,29 @@ outbox_init(struct outbox *outbox, struct memory *memory, enum memory_use use,
 	return 0;
 }
 
+/*
+ * Up to where an earlier brain may have written. What it was in the middle of
+ * nobody has whole, so a frame in pieces counts as not begun.
+ */
+static void
+outbox_find_written(struct outbox *outbox)
+{
+	const struct memory_channel *row = outbox_row(outbox);
+
+	outbox->written = memory_position(row->written);
+	outbox->written_bytes = (uint32_t)(row->written >> 32);
+	while (outbox->written != row->head &&
+		(outbox_entry(outbox, outbox->written - 1)->flags &
+			MEMORY_CONTINUES)) {
+		outbox->written--;
+		outbox->written_bytes = 0;
+	}
+	if (outbox->written == row->tail ||
+		outbox->written_bytes >=
+			outbox_entry(outbox, outbox->written)->length)
+		outbox->written_bytes = 0;
+}
+
 void
 outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel,
 	uint64_t limit)
@@ -39,16 +62,16 @@ outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel,
 	outbox->limit = limit;
 	list_init(&outbox->paused);
 	row = outbox_row(outbox);
-	outbox->written = row->written;
+	outbox_find_written(outbox);
 	for (uint32_t p = row->head; p != row->tail; p++) {
-		uint32_t length =
-			memory_entry_at(outbox->view, channel, p)->length;
+		uint32_t length = outbox_entry(outbox, p)->length;
 
-		if ((int32_t)(p - row->written) < 0)
+		if ((int32_t)(p - outbox->written) < 0)
 			outbox->unacked += length;
 		else
 			outbox->queued += length;
 	}
+	outbox->queued -= outbox->written_bytes;
 }
 
 void
@@ -60,19 +83,25 @@ outbox_copies_drop(struct outbox_copies *copies, struct memory *memory)
 }
 
 void
-outbox_set_written(struct outbox *outbox, uint32_t position)
+outbox_set_written(struct outbox *outbox, uint32_t position, uint32_t bytes)
 {
 	outbox->written = position;
-	outbox_row(outbox)->written = position;
+	outbox->written_bytes = bytes;
+	journal_set(outbox->view->journal, outbox_row(outbox)->written,
+		memory_progress(position, bytes));
 }
 
 void
 outbox_pop(struct outbox *outbox)
 {
 	struct memory_channel *row = outbox_row(outbox);
+	uint32_t block = outbox_entry(outbox, row->head)->block;
 
-	memory_release(outbox->memory, outbox_entry(outbox, row->head)->block);
-	row->head++;
+	/* First the store: a block that is released may lose its pages. */
+	journal_set(outbox->view->journal, row->head, row->head + 1);
+	if (memory_is_changing(outbox->memory))
+		outbox->view->journal->has_shrunk = true;
+	memory_release(outbox->memory, block);
 	if (row->head == row->tail)
 		outbox_copies_drop(&outbox->copies, outbox->memory);
 }
@@ -116,10 +145,10 @@ outbox_keep_fd(struct outbox *outbox, int fd, uint32_t position)
 void
 outbox_fini(struct outbox *outbox)
 {
-	struct memory_channel *row = outbox_row(outbox);
+	const struct memory_channel *row = outbox_row(outbox);
 
-	while (row->head != row->tail)
-		outbox_pop(outbox);
+	for (uint32_t p = row->head; p != row->tail; p++)
+		memory_release(outbox->memory, outbox_entry(outbox, p)->block);
 	outbox_copies_drop(&outbox->copies, outbox->memory);
 	for (uint32_t i = 0; i < outbox->fd_count; i++)
 		(void)sys_close(outbox->fds[i].fd);
@@ -134,7 +163,13 @@ static void
 outbox_put(struct outbox *outbox, uint32_t position, struct piece piece,
 	uint32_t flags, uint32_t last, struct outbox_source source)
 {
-	*outbox_entry(outbox, position) = (struct memory_entry){
+	struct memory_entry *entry = outbox_entry(outbox, position);
+
+	/* What lies behind the tail means nothing, unless it did when this
+	 * change began. */
+	if (outbox->view->journal->has_shrunk)
+		journal_save(outbox->view->journal, entry, sizeof *entry);
+	*entry = (struct memory_entry){
 		.block = piece.block,
 		.offset = piece.offset,
 		.length = piece.length,
@@ -152,8 +187,8 @@ outbox_put(struct outbox *outbox, uint32_t position, struct piece piece,
 static void
 outbox_commit(struct outbox *outbox, uint32_t tail)
 {
-	__atomic_signal_fence(__ATOMIC_RELEASE);
-	outbox_row(outbox)->tail = tail;
+	journal_barrier();
+	journal_set(outbox->view->journal, outbox_row(outbox)->tail, tail);
 }
 
 /*
@@ -192,14 +227,16 @@ outbox_join(struct outbox *outbox, struct piece run, uint32_t last,
 		entry->offset + entry->length != run.offset ||
 		!outbox_may_mix(outbox, entry, source))
 		return false;
+	journal_save(outbox->view->journal, entry, sizeof *entry);
 	entry->last = last;
 	entry->sender = source.channel;
 	entry->sender_sequence = source.sequence;
 	entry->sender_mark = source.mark;
 	if (source.has_id)
 		entry->flags |= MEMORY_WITH_ID;
-	__atomic_signal_fence(__ATOMIC_RELEASE);
+	journal_barrier();
 	entry->length += run.length;
+	JOURNAL_CRASH_POINT();
 	outbox->queued += run.length;
 	return true;
 }

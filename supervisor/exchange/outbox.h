@@ -46,6 +46,7 @@ struct outbox {
 	bool is_unread;	   /* its channel is paused: no ack can come in */
 	bool keeps_single; /* each frame has an entry of its own */
 
+	/* The row has these too, for who comes after this brain. */
 	uint32_t written;	/* the first entry not wholly written */
 	uint32_t written_bytes; /* of that entry */
 	bool mid_frame;		/* that entry continues a frame */
@@ -151,8 +152,19 @@ outbox_next_sequence(struct outbox *outbox)
 
 	if (!(row->flags & MEMORY_TAKES_PART))
 		return 0;
-	row->sent = frame_next_sequence(row->sent);
+	journal_set(outbox->view->journal, row->sent,
+		frame_next_sequence(row->sent));
 	return row->sent;
+}
+
+/* A frame was passed on to the receiver. */
+static inline void
+outbox_count_in(struct outbox *outbox)
+{
+	struct memory_channel *row = outbox_row(outbox);
+
+	journal_set(
+		outbox->view->journal, row->messages_in, row->messages_in + 1);
 }
 
 /*
@@ -233,7 +245,8 @@ struct outbox_taken {
 
 /*
  * Empties the ring: calls `take` for each frame that was not acknowledged, in
- * order, then frees its entries. `take` may append to other outboxes.
+ * order, and frees its place: both in one change, so that a brain that dies in
+ * between leaves each frame in one place. `take` may append to other outboxes.
  */
 void outbox_take_all(struct outbox *outbox,
 	void (*take)(void *context, struct outbox_taken *taken), void *context);
@@ -259,6 +272,16 @@ void outbox_take_some(struct outbox *outbox,
  */
 int outbox_split(struct outbox *outbox, struct outbox *ret_rest);
 
+/*
+ * For a ring that an earlier brain left, before anything of it is written:
+ * takes out what can't be written as it was. That is a frame whose descriptor
+ * died with that brain, and what doesn't add up. The rest is numbered anew
+ * without a gap. `lost` is called for each frame that is still known. Returns
+ * 0; -ENOMEM: nothing was changed.
+ */
+int outbox_mend(struct outbox *outbox,
+	void (*lost)(void *context, struct outbox_taken *taken), void *context);
+
 /* Calls `visit` for each frame not wholly written. */
 void outbox_visit_unwritten(struct outbox *outbox,
 	void (*visit)(void *context, const struct ring_frame *frame),
@@ -272,8 +295,13 @@ outbox_entry(const struct outbox *outbox, uint32_t position)
 	return memory_entry_at(outbox->view, outbox->channel, position);
 }
 
-/* The row keeps it too: who comes after a brain must know what went out. */
-void outbox_set_written(struct outbox *outbox, uint32_t position);
+/* Where writing goes on. */
+void outbox_set_written(
+	struct outbox *outbox, uint32_t position, uint32_t bytes);
+
+/* Gives a frame that stands in the ring this number. */
+void outbox_number(struct outbox *outbox, const struct ring_frame *frame,
+	uint32_t sequence);
 
 /* Frees the entry at the head. An empty outbox keeps no block. */
 void outbox_pop(struct outbox *outbox);

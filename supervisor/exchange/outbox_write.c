@@ -34,6 +34,7 @@ struct outbox_batch {
 	int count;
 	int uncounted; /* index of the numberless bytes, or -1 */
 	bool with_fd;
+	uint32_t end; /* position behind the last entry */
 };
 
 /* Acknowledges all that was read so far: only the newest number is said. */
@@ -111,6 +112,7 @@ outbox_collect(struct outbox *outbox, struct outbox_batch *batch)
 	batch->count = 0;
 	batch->uncounted = -1;
 	batch->with_fd = false;
+	batch->end = outbox->written;
 	if (between || outbox->uncounted_written > 0)
 		outbox_batch_uncounted(outbox, batch);
 
@@ -131,6 +133,7 @@ outbox_collect(struct outbox *outbox, struct outbox_batch *batch)
 				entry->offset + skip),
 			.iov_len = entry->length - skip,
 		};
+		batch->end = p + 1;
 		unacked += entry->length;
 		skip = 0;
 		between = !(entry->flags & MEMORY_CONTINUES);
@@ -184,11 +187,24 @@ outbox_advance(struct outbox *outbox, uint32_t taken)
 		return;
 	outbox->written_bytes = 0;
 	outbox->mid_frame = entry->flags & MEMORY_CONTINUES;
-	outbox_set_written(outbox, outbox->written + 1);
+	outbox->written++;
 	if (outbox_row(outbox)->flags & MEMORY_TAKES_PART)
 		outbox->unacked += entry->length;
 	else
 		outbox_pop(outbox);
+}
+
+/*
+ * While the kernel is called, all that it is offered counts as written: whoever
+ * comes after a brain that is killed there must not hand it to somebody else,
+ * as the receiver may have it.
+ */
+static void
+outbox_offer(struct outbox *outbox, uint32_t end)
+{
+	if (end != outbox->written)
+		journal_set(outbox->view->journal, outbox_row(outbox)->written,
+			memory_progress(end, 0));
 }
 
 /* Books what the kernel took. Returns whether it was all of the batch. */
@@ -235,14 +251,17 @@ outbox_write(struct outbox *outbox, int fd)
 		outbox_collect(outbox, &batch);
 		if (batch.count == 0)
 			return 1;
+		outbox_offer(outbox, batch.end);
 		n = outbox_send(outbox, fd, &batch);
+		whole = n >= 0 && outbox_book(outbox, &batch, (size_t)n);
+		outbox_set_written(
+			outbox, outbox->written, outbox->written_bytes);
 		if (n == -EAGAIN)
 			return 0;
 		if (n == -ENOBUFS || n == -ETOOMANYREFS || n == -ENOMEM)
 			return -EBUSY;
 		if (n < 0)
 			return (int)n;
-		whole = outbox_book(outbox, &batch, (size_t)n);
 		outbox_forget_uncounted(outbox);
 		if (!whole)
 			return 0;
@@ -276,7 +295,7 @@ outbox_ack(struct outbox *outbox, uint32_t sequence)
 		return 0;
 	if (frame_sequence_distance(sequence, outbox_last_written(outbox)) < 0)
 		return -EPROTO;
-	row->acked = sequence;
+	journal_set(outbox->view->journal, row->acked, sequence);
 	while (row->head != outbox->written) {
 		struct memory_entry *entry = outbox_entry(outbox, row->head);
 
@@ -303,6 +322,8 @@ outbox_cut(struct outbox *outbox, uint32_t sequence)
 			frame_sequence_distance(
 				frame.header.sequence, sequence) < 0) {
 			if (frame.position == row->head && frame.is_run) {
+				journal_save(outbox->view->journal, entry,
+					sizeof *entry);
 				entry->offset += frame.offset;
 				entry->length -= frame.offset;
 			}
@@ -319,7 +340,8 @@ outbox_rewind(struct outbox *outbox, uint32_t sequence)
 	if (frame_sequence_distance(sequence, row->sent) < 0 ||
 		frame_sequence_distance(row->acked, sequence) < 0)
 		return -EPROTO;
-	row->acked = sequence;
+	memory_begin(outbox->memory);
+	journal_set(outbox->view->journal, row->acked, sequence);
 	while (row->head != row->tail &&
 		frame_sequence_distance(
 			outbox_entry(outbox, row->head)->last, sequence) >= 0)
@@ -327,13 +349,25 @@ outbox_rewind(struct outbox *outbox, uint32_t sequence)
 	if (row->head != row->tail)
 		outbox_cut(outbox, sequence);
 
-	outbox_set_written(outbox, row->head);
-	outbox->written_bytes = 0;
+	outbox_set_written(outbox, row->head, 0);
+	memory_commit(outbox->memory);
 	outbox->mid_frame = false;
 	outbox->unacked = outbox->queued = 0;
 	for (uint32_t p = row->head; p != row->tail; p++)
 		outbox->queued += outbox_entry(outbox, p)->length;
 	return 0;
+}
+
+void
+outbox_number(struct outbox *outbox, const struct ring_frame *frame,
+	uint32_t sequence)
+{
+	struct journal *journal = outbox->view->journal;
+
+	journal_save(journal, frame->bytes, MUSTER_HEADER_SIZE);
+	frame_stamp_sequence(frame->bytes, sequence);
+	for (uint32_t p = frame->position; p != frame->end + 1; p++)
+		journal_set(journal, outbox_entry(outbox, p)->last, sequence);
 }
 
 void
@@ -343,12 +377,9 @@ outbox_renumber(struct outbox *outbox)
 	struct ring_cursor cursor = {.position = row->head};
 	struct ring_frame frame;
 
+	memory_begin(outbox->memory);
 	while (ring_next(
-		outbox->view, outbox->channel, row->tail, &cursor, &frame)) {
-		uint32_t sequence = outbox_next_sequence(outbox);
-
-		frame_stamp_sequence(frame.bytes, sequence);
-		for (uint32_t p = frame.position; p != frame.end + 1; p++)
-			outbox_entry(outbox, p)->last = sequence;
-	}
+		outbox->view, outbox->channel, row->tail, &cursor, &frame))
+		outbox_number(outbox, &frame, outbox_next_sequence(outbox));
+	memory_commit(outbox->memory);
 }

@@ -280,10 +280,13 @@ peer_new_worker(struct endpoint *endpoint, uint64_t process,
 
 	if (peer == NULL)
 		goto close;
+	memory_begin(exchange->memory);
 	r = outbox_init(peer->outbox, exchange->memory, MEMORY_WORKER,
 		endpoint->group->limits.queue_limit);
-	if (r < 0)
+	if (r < 0) {
+		memory_commit(exchange->memory);
 		goto free;
+	}
 	peer->role = PEER_WORKER;
 	peer->outbox->peer = peer;
 	peer->endpoint = endpoint;
@@ -294,6 +297,7 @@ peer_new_worker(struct endpoint *endpoint, uint64_t process,
 	row->process = process;
 	row->id = endpoint->id;
 	row->generation = generation;
+	memory_commit(exchange->memory);
 	r = peer_send_uncounted(peer, MUSTER_MESSAGE, 0, welcome, NULL);
 	if (r < 0)
 		goto row;

@@ -4,7 +4,7 @@
  */
 #include "base/json.h"
 #include "base/sys.h"
-#include "state.h"
+#include "router.h"
 
 #include <errno.h>
 
@@ -62,13 +62,40 @@ peer_resume(struct endpoint *endpoint, uint64_t process, json_t *welcome,
 	peer->awaits_resume = true;
 	peer->welcome = json_incref(welcome);
 	if (fd < 0)
-		row->flags &= ~(uint32_t)MEMORY_JOINED;
+		journal_set(exchange->view->journal, row->flags,
+			row->flags & ~(uint32_t)MEMORY_JOINED);
 	peer_watch(peer, fd);
 	list_append(&exchange->peers, &peer->link);
 	if (peer->outbox->queued > 0)
 		peer_queued(peer); /* it doesn't wait for ever */
 	*ret_peer = peer;
 	return 0;
+}
+
+/* What an earlier brain left for the peer and can't be written as it was. */
+static void
+peer_lost(void *context, struct outbox_taken *taken)
+{
+	struct peer *peer = context;
+	const struct frame_header *header = &taken->frame->header;
+	bool is_fd = router_lacks_fd(taken);
+	const char *code = is_fd ? "fd-missing" : "lost";
+	const char *message =
+		is_fd ? "its descriptor is lost: the master was replaced"
+		      : "the exchange memory is damaged";
+
+	if (!is_fd)
+		peer->exchange->losses.damaged++;
+	/* Its request is closed: in place of an answer stands an error. */
+	if (header->kind == MUSTER_REPLY || header->kind == MUSTER_ERROR)
+		peer_refuse(peer, header->id, code, message, header->from);
+	router_give_back(peer->exchange, taken, code, message);
+}
+
+int
+peer_mend(struct peer *peer)
+{
+	return outbox_mend(peer->outbox, peer_lost, peer);
 }
 
 int
@@ -81,9 +108,12 @@ peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received)
 	if (!(row->flags & MEMORY_SETTLED)) {
 		if (received != 0)
 			return -EPROTO;
-		row->flags |= MEMORY_SETTLED | MEMORY_TAKES_PART;
+		journal_set(peer->exchange->view->journal, row->flags,
+			row->flags | MEMORY_SETTLED | MEMORY_TAKES_PART);
 	} else {
 		r = outbox_rewind(peer->outbox, received);
+		if (r == 0)
+			r = peer_mend(peer);
 		if (r < 0)
 			return r;
 	}

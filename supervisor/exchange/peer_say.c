@@ -96,18 +96,21 @@ peer_send_text(struct peer *peer, enum muster_kind kind, uint64_t id,
 
 	if (peer->has_ended || peer->doom_reason != NULL)
 		return -EPIPE;
+	memory_begin(outbox->memory);
 	header.sequence = outbox_next_sequence(outbox);
 	if (!outbox_has_room(outbox) ||
 		outbox_append_copy(outbox, &header, text,
 			(struct outbox_source){.channel = MEMORY_NONE},
 			true) < 0) {
 		/* The channel ends rather than lose a frame in silence. */
-		row->sent = sent;
+		journal_set(outbox->view->journal, row->sent, sent);
+		memory_commit(outbox->memory);
 		peer_doom(peer, PEER_END_OVERFLOW,
 			"there is no room for what it is to be told");
 		return -EOVERFLOW;
 	}
-	row->messages_in++;
+	outbox_count_in(outbox);
+	memory_commit(outbox->memory);
 	peer_queued(peer);
 	return peer->doom_reason == NULL ? 0 : -EOVERFLOW;
 }

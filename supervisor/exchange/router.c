@@ -38,7 +38,7 @@ router_append(
 	uint32_t sequence = outbox_next_sequence(outbox);
 
 	frame_stamp_sequence(in->bytes, sequence);
-	outbox_row(outbox)->messages_in++;
+	outbox_count_in(outbox);
 	if (in->count == 1 && in->fd < 0)
 		outbox_append_run(outbox, in->pieces[0], sequence, source);
 	else

@@ -49,6 +49,22 @@ router_stamp(const struct peer *from)
 	return from->role == PEER_OPERATOR ? MUSTER_TO_SUPERVISOR : from->id;
 }
 
+/* Whether the frame's descriptor died with an earlier brain. */
+static inline bool
+router_lacks_fd(const struct outbox_taken *taken)
+{
+	return taken->fd < 0 &&
+	       (taken->frame->header.flags & MUSTER_FLAG_FD) != 0;
+}
+
+/* Before a frame that stands in a ring is stamped for another: it stands there
+ * as it was, should the change not come to its end. */
+static inline void
+router_keep_header(struct exchange *exchange, const uint8_t *bytes)
+{
+	journal_save(exchange->view->journal, bytes, MUSTER_HEADER_SIZE);
+}
+
 static inline uint32_t
 router_size(const struct inbound *in)
 {

@@ -103,7 +103,7 @@ router_all_deliver(struct router_all *all, struct endpoint *to)
 
 	header.from = router_stamp(all->from);
 	header.sequence = outbox_next_sequence(outbox);
-	outbox_row(outbox)->messages_in++;
+	outbox_count_in(outbox);
 	if (!is_copied || outbox_append_copy(outbox, &header,
 				  all->in->bytes + MUSTER_HEADER_SIZE,
 				  router_source(all->from, all->in), true) < 0)

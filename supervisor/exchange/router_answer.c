@@ -55,6 +55,7 @@ router_assign(
 void
 router_close_request(struct exchange *exchange, struct request *request)
 {
+	memory_begin(exchange->memory);
 	if (request->asker != NULL)
 		request->asker->asking_count--;
 	if (request->asked != NULL) {
@@ -62,21 +63,21 @@ router_close_request(struct exchange *exchange, struct request *request)
 		request->asked->endpoint->group->must_dispatch = true;
 	}
 	requests_close(&exchange->requests, request);
+	memory_commit(exchange->memory);
 	peer_wake_all(&exchange->waits_request);
 }
 
-/*
- * The error is queued before the row is freed, so that a brain that dies in
- * between tells it twice rather than never.
- */
+/* The error is queued and the row freed in one: it is told, and told once. */
 void
 router_fail_request(struct exchange *exchange, struct request *request,
 	const char *code, const char *message)
 {
+	memory_begin(exchange->memory);
 	if (request->asker != NULL)
 		peer_refuse(request->asker, request->asker_id, code, message,
 			request->concerning);
 	router_close_request(exchange, request);
+	memory_commit(exchange->memory);
 }
 
 void

@@ -142,6 +142,11 @@ router_dispatch_one(void *context, struct outbox_taken *taken)
 
 	if (router_is_too_late(exchange, taken, &request))
 		return OUTBOX_TAKE;
+	if (router_lacks_fd(taken)) {
+		router_give_back(exchange, taken, "fd-missing",
+			"its descriptor is lost: the master was replaced");
+		return OUTBOX_TAKE;
+	}
 	endpoint = router_choose(group, frame->header.from, NULL);
 	if (endpoint == NULL) /* perhaps its sender alone is free */
 		return router_choose(group, 0, NULL) == NULL ? OUTBOX_STOP
@@ -149,6 +154,7 @@ router_dispatch_one(void *context, struct outbox_taken *taken)
 	if (!router_takes_frames(endpoint))
 		return OUTBOX_STOP;
 	endpoint->last_any = ++exchange->stamp;
+	router_keep_header(exchange, frame->bytes);
 	if (request != NULL)
 		router_assign(request, endpoint, &in);
 	router_append(endpoint->outbox, &in, taken->source);

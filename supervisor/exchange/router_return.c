@@ -62,11 +62,17 @@ router_move(struct exchange *exchange, struct outbox_taken *taken,
 			"the worker ended before it took it");
 		return;
 	}
+	if (router_lacks_fd(taken)) {
+		router_give_back(exchange, taken, "fd-missing",
+			"its descriptor is lost: the master was replaced");
+		return;
+	}
 	if (to->is_dormant || outbox == NULL || !outbox_has_room(outbox)) {
 		router_give_back(exchange, taken, "not-running",
 			"the worker ended and has no successor");
 		return;
 	}
+	router_keep_header(exchange, in.bytes);
 	if (header->kind == MUSTER_REQUEST) {
 		request = requests_find(&exchange->requests, header->id);
 		if (request == NULL) {

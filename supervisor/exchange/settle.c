@@ -182,19 +182,87 @@ exchange_settle_requests(struct exchange *exchange)
 	}
 }
 
+/*
+ * Queues that wait go on as they are before others are emptied into them: what
+ * a process that is gone had not moved there yet is younger. What moves makes
+ * new rows, which lie behind or have an owner.
+ */
+static void
+exchange_settle_rows(struct exchange *exchange)
+{
+	const struct memory_channel *rows = exchange->view->channels;
+	uint32_t used = memory_channels_used(exchange->memory);
+
+	for (uint32_t c = 0; c < used; c++)
+		if (rows[c].use == MEMORY_WAITING &&
+			!exchange_has_row(exchange, c))
+			(void)exchange_adopt_row(exchange, c);
+	for (uint32_t c = 0; c < used; c++)
+		if (rows[c].use != MEMORY_FREE &&
+			!exchange_has_row(exchange, c))
+			exchange_settle_row(exchange, c);
+}
+
+/* Who takes no part ---------------------------------------------------------
+ */
+
+static void
+exchange_return_unreachable(void *context, struct outbox_taken *taken)
+{
+	if (taken->was_written)
+		router_give_back(context, taken, "lost",
+			"the worker's channel ended with the master before");
+	else
+		router_give_back(context, taken, "not-joined",
+			"the worker takes no part in resuming");
+}
+
+/*
+ * A worker that lives and has no channel any more gets nothing, answers nothing
+ * and waits for no answer.
+ */
+static void
+exchange_settle_unreachable(struct exchange *exchange, struct peer *peer)
+{
+	outbox_take_all(peer->outbox, exchange_return_unreachable, exchange);
+	while (!list_is_empty(&peer->answering))
+		router_fail_request(exchange,
+			list_member(
+				peer->answering.next, struct request, of_asked),
+			"lost",
+			"the worker's channel ended with the master before");
+	while (!list_is_empty(&peer->asking))
+		router_close_request(
+			exchange, list_member(peer->asking.next, struct request,
+					  of_asker));
+}
+
+static void
+exchange_settle_peers(struct exchange *exchange)
+{
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next) {
+		struct peer *peer = list_member(l, struct peer, link);
+
+		if (peer->role != PEER_WORKER || !peer->awaits_resume)
+			continue;
+		if (peer->fd < 0)
+			exchange_settle_unreachable(exchange, peer);
+		else if (!(outbox_row(peer->outbox)->flags & MEMORY_SETTLED) &&
+			 peer_mend(peer) < 0)
+			peer_doom(peer, PEER_END_OVERFLOW,
+				"there is no memory to mend its queue");
+	}
+}
+
 void
 exchange_settle(struct exchange *exchange)
 {
-	uint32_t used = memory_channels_used(exchange->memory);
-
 	exchange->is_settled = true;
 	if (!exchange->is_used)
 		return;
 	requests_recover(&exchange->requests, exchange_adopt_request, exchange);
-	for (uint32_t c = 0; c < used; c++)
-		if (exchange->view->channels[c].use != MEMORY_FREE &&
-			!exchange_has_row(exchange, c) &&
-			!exchange_adopt_row(exchange, c))
-			exchange_settle_row(exchange, c);
+	exchange_settle_rows(exchange);
+	exchange_settle_peers(exchange);
 	exchange_settle_requests(exchange);
 }

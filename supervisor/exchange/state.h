@@ -44,6 +44,7 @@ struct exchange_losses {
 	uint64_t uncounted;   /* messages without an id that found nobody */
 	uint64_t answers;     /* answers to no open request */
 	uint64_t descriptors; /* that no frame claimed */
+	uint64_t damaged;     /* frames that an earlier brain left damaged */
 };
 
 struct exchange {
@@ -277,6 +278,10 @@ void peer_free(struct peer *peer);
  * Returns 0, or a negative errno: it doesn't fit, the channel is to be closed.
  */
 int peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received);
+
+/* Takes out of its queue what an earlier brain left and can't be written as it
+ * was. Returns 0 or -ENOMEM. */
+int peer_mend(struct peer *peer);
 
 /* Denies it and ends the channel. */
 void peer_refuse_resume(struct peer *peer, uint64_t id);

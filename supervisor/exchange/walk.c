@@ -17,9 +17,8 @@ struct walk {
 	uint32_t at, end; /* in the block */
 	uint8_t *base;	  /* of the block */
 	uint32_t max_message;
-	uint32_t frames; /* taken, and of these with a number: */
-	uint32_t counted;
-	uint64_t bytes;
+	uint32_t counted; /* frames taken that have a number, */
+	uint64_t bytes;	  /* and their bytes */
 };
 
 /* Runs ------------------------------------------------------------------ */
@@ -148,6 +147,7 @@ static bool
 walk_run(struct walk *walk, uint32_t to)
 {
 	struct peer *peer = walk->peer;
+	struct journal *journal = peer->exchange->view->journal;
 	struct outbox *outbox;
 	struct piece piece = {.block = walk->block, .offset = walk->at};
 	struct run run;
@@ -160,8 +160,10 @@ walk_run(struct walk *walk, uint32_t to)
 	if (run.frames == 0)
 		return false;
 	outbox = run.to->outbox;
+	/* What was stamped lies where nobody refers to it yet. */
+	memory_begin(peer->exchange->memory);
 	if (outbox_row(outbox)->flags & MEMORY_TAKES_PART)
-		outbox_row(outbox)->sent = run.sent;
+		journal_set(journal, outbox_row(outbox)->sent, run.sent);
 	outbox_append_run(outbox, piece, run.sent,
 		(struct outbox_source){
 			.channel = peer->outbox->channel,
@@ -169,13 +171,16 @@ walk_run(struct walk *walk, uint32_t to)
 			.mark = peer_mark(peer),
 			.has_id = run.ids != 0,
 		});
-	outbox_row(outbox)->messages_in += run.frames;
+	journal_set(journal, outbox_row(outbox)->messages_in,
+		outbox_row(outbox)->messages_in + run.frames);
+	journal_set(journal, walk->row->messages_out,
+		walk->row->messages_out + run.frames);
 	if (walk->row->flags & MEMORY_TAKES_PART) {
-		walk->row->received = run.received;
+		journal_set(journal, walk->row->received, run.received);
 		walk->counted += run.frames;
 		walk->bytes += piece.length;
 	}
-	walk->frames += run.frames;
+	memory_commit(peer->exchange->memory);
 	walk->at += piece.length;
 	if (piece.length >= EXCHANGE_BUSY_BYTES)
 		peer->stream_to = to;
@@ -193,7 +198,8 @@ walk_join(struct walk *walk)
 {
 	struct peer *peer = walk->peer;
 
-	walk->row->flags |= MEMORY_JOINED;
+	journal_set(peer->exchange->view->journal, walk->row->flags,
+		walk->row->flags | MEMORY_JOINED);
 	outbox_renumber(peer->outbox);
 	peer->outbox->is_open = true;
 	peer_queued(peer);
@@ -204,16 +210,19 @@ walk_join(struct walk *walk)
 /* Whether the number fits. What has none though its sender counts is a frame to
  * 0 (`ack`, `resume`), and router_zero.c checks that it is one. */
 static bool
-walk_is_in_sequence(
-	struct memory_channel *row, const struct frame_header *header)
+walk_is_in_sequence(struct walk *walk, const struct frame_header *header)
 {
+	struct journal *journal = walk->peer->exchange->view->journal;
+	struct memory_channel *row = walk->row;
+
 	if (!(row->flags & MEMORY_SETTLED)) {
 		if (header->sequence > 1)
 			return false;
 		/* It is settled now whether this process takes part. */
-		row->flags |= MEMORY_SETTLED;
-		if (header->sequence == 1)
-			row->flags |= MEMORY_TAKES_PART;
+		journal_set(journal, row->flags,
+			row->flags | MEMORY_SETTLED |
+				(header->sequence == 1 ? MEMORY_TAKES_PART
+						       : 0));
 	}
 	if (!(row->flags & MEMORY_TAKES_PART))
 		return header->sequence == 0;
@@ -231,7 +240,7 @@ walk_sequence(struct walk *walk, const struct frame_header *header)
 		return header->sequence == 0 ? FRAME_OK : FRAME_BAD_SEQUENCE;
 	if (peer->awaits_resume)
 		return FRAME_OK;
-	if (!walk_is_in_sequence(walk->row, header))
+	if (!walk_is_in_sequence(walk, header))
 		return FRAME_BAD_SEQUENCE;
 	if (!(walk->row->flags & MEMORY_JOINED))
 		walk_join(walk);
@@ -243,10 +252,13 @@ walk_sequence(struct walk *walk, const struct frame_header *header)
 static void
 walk_count(struct walk *walk, const struct frame_header *header)
 {
-	walk->frames++;
+	struct journal *journal = walk->peer->exchange->view->journal;
+
+	journal_set(
+		journal, walk->row->messages_out, walk->row->messages_out + 1);
 	if (header->sequence == 0 || walk->peer->has_ended)
 		return;
-	walk->row->received = header->sequence;
+	journal_set(journal, walk->row->received, header->sequence);
 	walk->counted++;
 	walk->bytes += header->size + MUSTER_HEADER_SIZE;
 }
@@ -267,12 +279,9 @@ walk_may_be_answered(struct peer *peer, const struct frame_header *header)
 	return false;
 }
 
-/*
- * Routes a whole frame. Returns false when it was not taken: the peer has
- * ended, or is paused and the frame will be offered again.
- */
+/* The work of walk_route. */
 static bool
-walk_route(struct walk *walk, struct inbound *in)
+walk_route_whole(struct walk *walk, struct inbound *in)
 {
 	struct peer *peer = walk->peer;
 	enum frame_fault fault = walk_sequence(walk, &in->header);
@@ -292,6 +301,24 @@ walk_route(struct walk *walk, struct inbound *in)
 	peer->claimed_fd = -1;
 	walk_count(walk, &in->header);
 	return true;
+}
+
+/*
+ * Routes a whole frame: all that it causes in the exchange memory, and that it
+ * was received, is one change. A brain that dies in the middle has not had it,
+ * and its sender sends it again. Returns false when it was not taken: the peer
+ * has ended, or is paused and the frame will be offered again.
+ */
+static bool
+walk_route(struct walk *walk, struct inbound *in)
+{
+	struct memory *memory = walk->peer->exchange->memory;
+	bool was_taken;
+
+	memory_begin(memory);
+	was_taken = walk_route_whole(walk, in);
+	memory_commit(memory);
+	return was_taken;
 }
 
 /* A long frame has come in whole: it goes as its pieces. */
@@ -392,7 +419,6 @@ walk_bytes(struct peer *peer, uint32_t block, uint32_t at, uint32_t end)
 	if (intake_may_go_on(peer) && walk.at < walk.end)
 		walk_start(&walk);
 
-	walk.row->messages_out += walk.frames;
 	peer_count_read(peer, walk.counted, walk.bytes);
 	return walk.at;
 }

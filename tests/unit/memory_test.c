@@ -135,11 +135,17 @@ Test(memory, what_does_not_add_up_is_not_believed)
 	put(far, 1 << 30, 0, 100);
 	put(wrong, 0, MEMORY_LARGE_SIZE - 10, 100);
 	memory_view(memory)->channels[far].head = 77;
+	memory_view(memory)->channels[wrong].written = 999;
 	reopen();
-	for (uint32_t c = far; c <= wrong; c++)
-		cr_expect_eq(memory_view(memory)->channels[c].head,
-			memory_view(memory)->channels[c].tail);
+	cr_expect_eq(memory_view(memory)->channels[far].head,
+		memory_view(memory)->channels[far].tail);
+	cr_expect_eq(memory_entry_at(memory_view(memory), wrong, 0)->flags,
+		MEMORY_TAKEN);
+	cr_expect_eq(memory_view(memory)->channels[wrong].written, 0);
+	cr_expect_eq(memory_faults(memory), 3);
 	cr_expect_eq(memory_large_free(memory), memory_large_count(memory));
+	reopen();
+	cr_expect_eq(memory_faults(memory), 0);
 }
 
 Test(memory, another_layout_is_left_alone)
@@ -170,4 +176,95 @@ Test(memory, requests_are_kept)
 	cr_expect_eq(memory_read_request(memory, 3, &read), 0);
 	cr_expect_eq(read.number, 7);
 	cr_expect_eq(memory_read_request(memory, 2, &read), -ENOENT);
+}
+
+Test(memory, a_brain_that_died_before_the_layout_was_done_left_nothing)
+{
+	uint64_t none = 0;
+	bool used = true;
+
+	memory_close(&memory);
+	cr_expect_eq(pwrite(file, &none, sizeof none, 0), sizeof none);
+	cr_assert_eq(memory_open(dup(file), 16 << 20, &memory, &used), 0);
+	cr_expect_not(used);
+}
+
+Test(memory, a_change_that_was_not_finished_never_was)
+{
+	uint32_t channel = memory_take_channel(memory, MEMORY_WORKER);
+	struct memory_request before = {.number = 5}, after = {.number = 6};
+	struct memory_channel *row;
+
+	memory_write_request(memory, 1, &before);
+	row = &memory_view(memory)->channels[channel];
+	row->sent = 7;
+	memory_begin(memory);
+	journal_set(memory_view(memory)->journal, row->sent, 8);
+	memory_begin(memory);
+	journal_set(memory_view(memory)->journal, row->sent, 9);
+	memory_write_request(memory, 1, &after);
+	memory_write_request(memory, 1, &after);
+	memory_free_channel(memory, channel);
+	/* Its row can't be another's before it is over. */
+	cr_expect_neq(memory_take_channel(memory, MEMORY_CLIENT), channel);
+	memory_commit(memory); /* of the inner one alone */
+	reopen();
+	row = &memory_view(memory)->channels[channel];
+	cr_expect_eq(row->use, MEMORY_WORKER);
+	cr_expect_eq(row->sent, 7);
+	cr_expect_eq(memory_read_request(memory, 1, &after), 0);
+	cr_expect_eq(after.number, 5);
+	cr_expect_eq(
+		memory_view(memory)->channels[channel + 1].use, MEMORY_FREE);
+	reopen(); /* and it is not undone again */
+	cr_expect_eq(memory_view(memory)->channels[channel].sent, 7);
+}
+
+Test(memory, what_a_change_gives_up_can_be_taken_after_it)
+{
+	uint32_t block = memory_take_small(memory, false), other;
+
+	memory_begin(memory);
+	memory_reference(memory, block);
+	memory_release(memory, block);
+	memory_release(memory, block);
+	other = memory_take_small(memory, false);
+	cr_expect_neq(other, block);
+	cr_expect_not(memory_had_release(memory));
+	memory_commit(memory);
+	cr_expect(memory_had_release(memory));
+	cr_expect_eq(memory_references(memory, block), 0);
+	cr_expect_eq(memory_take_small(memory, false), block);
+}
+
+Test(memory, a_change_too_large_for_the_journal_is_kept_as_far_as_it_got)
+{
+	uint32_t channel = memory_take_channel(memory, MEMORY_WORKER);
+	struct journal *journal = memory_view(memory)->journal;
+	struct memory_channel *row = &memory_view(memory)->channels[channel];
+
+	memory_begin(memory);
+	while (journal->overflows == 0)
+		journal_set(journal, row->sent, row->sent + 1);
+	row->acked = row->sent;
+	journal_set(journal, row->sent, row->sent + 1);
+	reopen();
+	row = &memory_view(memory)->channels[channel];
+	cr_expect_eq(row->sent + 1, row->acked);
+}
+
+Test(memory, a_journal_of_nonsense_is_not_followed)
+{
+	struct journal *journal = memory_view(memory)->journal;
+	uint64_t nonsense[] = {0, 7, 8, 16, JOURNAL_SIZE, JOURNAL_SIZE + 8,
+		UINT64_MAX, UINT64_MAX - 7};
+
+	for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+		journal = memory_view(memory)->journal;
+		memset(journal->log->bytes, (int)(0x11 * i), 4096);
+		journal->log->used = nonsense[i];
+		reopen();
+		cr_expect_eq(
+			memory_faults(memory), nonsense[i] != 0, "at %zu", i);
+	}
 }
