@@ -61,9 +61,11 @@ peer_resume(struct endpoint *endpoint, uint64_t process, json_t *welcome,
 	peer->process = process;
 	peer->awaits_resume = true;
 	peer->welcome = json_incref(welcome);
+	/* Without a channel now it takes no part from now on. */
 	if (fd < 0)
 		journal_set(exchange->view->journal, row->flags,
-			row->flags & ~(uint32_t)MEMORY_JOINED);
+			(row->flags | MEMORY_SETTLED) &
+				~(uint32_t)(MEMORY_JOINED | MEMORY_TAKES_PART));
 	peer_watch(peer, fd);
 	list_append(&exchange->peers, &peer->link);
 	if (peer->outbox->queued > 0)
@@ -105,17 +107,16 @@ peer_accept_resume(struct peer *peer, uint64_t id, uint32_t received)
 	uint32_t mine = row->received;
 	int r;
 
-	if (!(row->flags & MEMORY_SETTLED)) {
-		if (received != 0)
-			return -EPROTO;
-		journal_set(peer->exchange->view->journal, row->flags,
-			row->flags | MEMORY_SETTLED | MEMORY_TAKES_PART);
-	} else {
+	/* One that never wrote is settled by its first frame as any other: what
+	 * waits for it is numbered then. */
+	if (row->flags & MEMORY_SETTLED) {
 		r = outbox_rewind(peer->outbox, received);
 		if (r == 0)
 			r = peer_mend(peer);
 		if (r < 0)
 			return r;
+	} else if (received != 0) {
+		return -EPROTO;
 	}
 	r = peer_send_uncounted(peer, MUSTER_REPLY, id, peer->welcome, &mine);
 	if (r < 0)
