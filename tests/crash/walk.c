@@ -397,6 +397,8 @@ begin_point(void)
 {
 	walk.fired = walk.plan->fired;
 	walk.ends = walk.talk->book->ends;
+	if (strncmp(walk.phase, "spawn", 5) == 0)
+		talk_rest(walk.run);
 	talk_go(walk.talk);
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum {
+	REST_MS = 65,
 	EXCUSED_MS = 150, /* for more of what may be lost */
 };
 
@@ -82,6 +83,15 @@ talk_go(struct talk *talk)
 	book->say++;
 }
 
+void
+talk_rest(struct run *run)
+{
+	int64_t until = now_ms() + REST_MS;
+
+	while (now_ms() < until)
+		run_pump(run, (int)(until - now_ms()));
+}
+
 static bool
 is_open(uint8_t bits)
 {
@@ -132,11 +142,14 @@ is_silent(const struct talk_book *book)
 	return true;
 }
 
-/* How many are under way; `ret_excused`: how many of those that may be lost. */
+/*
+ * How many are under way; `ret_excused`: of how many whose worker was killed
+ * something may still be heard.
+ */
 static unsigned long
 count_open(const struct talk_book *book, unsigned long *ret_excused)
 {
-	const uint8_t excuse = TALK_EXPOSED | TALK_LEFT;
+	const uint8_t over = TALK_ANSWERED | TALK_RETURNED;
 	unsigned long open = 0;
 
 	*ret_excused = 0;
@@ -145,16 +158,14 @@ count_open(const struct talk_book *book, unsigned long *ret_excused)
 			for (uint32_t i = 0; i < book->sent[from][to]; i++) {
 				uint8_t bits = book->messages[from][to][i];
 				open += is_open(bits);
-				*ret_excused +=
-					!is_open(bits) &&
-					is_open((uint8_t)(bits & ~excuse));
+				*ret_excused += (bits & TALK_EXPOSED) != 0 &&
+						(bits & over) == 0;
 			}
 		for (uint32_t i = 0; i < book->asked[from]; i++) {
 			uint8_t bits = book->requests[from][i];
 			open += is_open_request(bits);
-			*ret_excused +=
-				!is_open_request(bits) &&
-				is_open_request((uint8_t)(bits & ~excuse));
+			*ret_excused += (bits & TALK_EXPOSED) != 0 &&
+					(bits & over) == 0;
 		}
 	}
 	return open;

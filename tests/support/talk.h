@@ -41,6 +41,12 @@ void talk_free(struct talk **talk);
 void talk_go(struct talk *talk);
 
 /*
+ * Waits until what has arrived is acknowledged, which takes up to 50 ms: when
+ * its receiver is killed before, it comes back in the next round.
+ */
+void talk_rest(struct run *run);
+
+/*
  * A worker was killed and has ended: what is under way from or to it may be
  * lost with it.
  */
