@@ -168,7 +168,9 @@ muster_detach(struct muster **muster)
 	if (!it)
 		return;
 	*muster = NULL;
-	/* In a forked child this fails, and the child's copies go. */
+	/* What the program has had is not to come back to its sender. In a
+	 * forked child flushing fails, and the child's copies go. */
+	channel_ack(&it->channel);
 	(void)muster_flush(it);
 	/* A callback is above us and still needs the memory; in a child,
 	 * though, nobody will come back for it. */

@@ -108,7 +108,7 @@ sys_pread(int fd, void *buffer, size_t size, off_t offset)
 off_t
 sys_lseek(int fd, off_t offset, int whence)
 {
-	return value(lseek(fd, offset, whence));
+	ONCE(lseek(fd, offset, whence));
 }
 
 ssize_t

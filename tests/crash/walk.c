@@ -59,9 +59,9 @@ is_killing(enum sys_crash_mode mode)
 	return mode == SYS_CRASH_BEFORE || mode == SYS_CRASH_AFTER;
 }
 
-/* Half of the walks are without prefixes before the workers' lines. */
+/* In half of the walks the talkers' lines go to a file, as they are. */
 static bool
-is_raw(enum sys_crash_mode mode)
+has_file(enum sys_crash_mode mode)
 {
 	return mode == SYS_CRASH_AFTER || mode == SYS_CRASH_FAIL_SOON;
 }
@@ -146,10 +146,12 @@ write_config(void)
 		"[{\"name\":\"talk\",\"script\":\"%s\",\"args\":[\"%s\"],"
 		"\"interpreter\":\"none\",\"instances\":%d,"
 		"\"wait_ready\":true,\"min_uptime\":0,\"reload_soak\":5,"
-		"\"reload_batch\":2,\"kill_timeout\":5000},"
+		"\"reload_batch\":2,\"kill_timeout\":5000%s%s%s},"
 		"{\"name\":\"web\",\"script\":\"%s\",\"interpreter\":\"none\","
 		"\"instances\":%d,\"listen\":[\"127.0.0.1:%d\"]}]\n",
-		TALKER, walk.talk->path, WALK_TALKERS, SERVE, WALK_SERVERS,
+		TALKER, walk.talk->path, WALK_TALKERS,
+		has_file(walk.mode) ? ",\"out_file\":\"" : "", walk.log_path,
+		has_file(walk.mode) ? "\"" : "", SERVE, WALK_SERVERS,
 		walk.port);
 	fclose(file);
 }
@@ -161,6 +163,9 @@ make(const char *phase, enum sys_crash_mode mode)
 	make_plan();
 	walk.talk = talk_new(WALK_TALKERS, 1, 2000);
 	walk.port = run_free_port();
+	if (has_file(mode))
+		snprintf(walk.log_path, sizeof(walk.log_path), "%s.log",
+			walk.talk->path);
 	write_config();
 	run_use(MUSTERD_CRASH);
 }
@@ -174,6 +179,7 @@ walk_clean(void)
 	walk.plan = NULL;
 	unlink(walk.plan_path);
 	unlink(walk.config_path);
+	unlink(walk.log_path);
 	talk_free(&walk.talk);
 	json_decref(walk.before);
 	if (walk.connection >= 0)
@@ -187,8 +193,9 @@ start_run(void)
 	memset((void *)walk.talk->book->lines, 0,
 		sizeof(walk.talk->book->lines));
 	memset(walk.talk->lines, 0, sizeof(walk.talk->lines));
-	walk.run = is_raw(walk.mode) ? RUN("--raw", walk.config_path)
-				     : RUN(walk.config_path);
+	unlink(walk.log_path);
+	walk.talk->file_offset = 0;
+	walk.run = RUN(walk.config_path);
 }
 
 /* The server answers on the connection that has been there all the time. */
@@ -380,10 +387,13 @@ check_messages(void)
 static void
 check_lines(void)
 {
-	talk_read_lines(walk.talk, walk.run);
+	if (walk.log_path[0] != '\0')
+		talk_read_file(walk.talk, walk.log_path);
+	else
+		talk_read_lines(walk.talk, walk.run);
 	/* Where lines are changed on their way, the batch that was written
 	 * when the brain died is written again. */
-	if (is_killing(walk.mode) && !is_raw(walk.mode))
+	if (is_killing(walk.mode) && !has_file(walk.mode))
 		walk.talk->lines_doubled = 0;
 	if (walk.talk->lines_lost > 0 || walk.talk->lines_doubled > 0)
 		walk_fail(&walk, "output: %lu lines lost, %lu doubled: %s",
@@ -397,9 +407,27 @@ begin_point(void)
 {
 	walk.fired = walk.plan->fired;
 	walk.ends = walk.talk->book->ends;
+	walk.talk->may_come_back =
+		is_killing(walk.mode) && strncmp(walk.phase, "reload", 6) == 0;
 	if (strncmp(walk.phase, "spawn", 5) == 0)
 		talk_rest(walk.run);
 	talk_go(walk.talk);
+}
+
+/* Everybody talks once more: the last brain serves, whatever its start was. */
+static void
+talk_again(void)
+{
+	int64_t deadline = now_ms() + RUN_DEADLINE_MS;
+
+	talk_go(walk.talk);
+	for (int i = 0; i < WALK_TALKERS; i++)
+		while (walk.talk->book->asked[i] < 2) {
+			if (now_ms() > deadline)
+				walk_fail(&walk, "talker %d is silent", i);
+			run_pump(walk.run, 1);
+		}
+	check_messages();
 }
 
 static void
@@ -413,10 +441,15 @@ check_point(void)
 		walk_fail(&walk, "the supervisor ended");
 	check_same(now);
 	check_messages();
+	talk_again();
 	check_socket(now);
 	ask_server();
 	check_lines();
-	run_check_mark(walk.run);
+	/* Files are opened when something is written: after a first time. */
+	if (walk.nth == 0)
+		run_mark(walk.run);
+	else
+		run_check_mark(walk.run);
 	json_decref(walk.before);
 	walk.before = now;
 }
@@ -471,7 +504,6 @@ walk_through(
 	walk.before = await_whole();
 	cr_assert_not_null(walk.before);
 	ask_server();
-	run_mark(walk.run);
 	/* Once with nothing but counting. */
 	walk.nth = 0;
 	pass_point(&through);

@@ -25,6 +25,7 @@ struct walk {
 	uint32_t nth;
 	struct sys_crash_plan *plan;
 	char plan_path[64], config_path[64];
+	char log_path[80]; /* the talkers' lines; "": muster's stdout */
 	struct talk *talk;
 	struct run *run;
 	int port;

@@ -77,7 +77,7 @@ talk_go(struct talk *talk)
 		memset((void *)book->requests[from], 0, book->asked[from]);
 		book->asked[from] = 0;
 	}
-	book->reordered = book->late = book->bad = 0;
+	book->reordered = book->late = book->bad = book->late_returns = 0;
 	talk->first_wrong[0] = '\0';
 	book->round++;
 	book->say++;
@@ -215,7 +215,8 @@ count_message(struct talk *talk, uint32_t from, uint32_t to, uint32_t i,
 	bool came = bits & TALK_RECEIVED;
 	bool back = bits & TALK_RETURNED;
 
-	if ((bits & TALK_DOUBLED) || (came && back && !(bits & TALK_EXPOSED))) {
+	if ((bits & TALK_DOUBLED) || (came && back && !(bits & TALK_EXPOSED) &&
+					     !talk->may_come_back)) {
 		counts->doubled++;
 		note_wrong(talk, back ? "arrived and came back" : "doubled",
 			"message", from, to, i, count);
@@ -273,7 +274,8 @@ talk_settle(struct talk *talk, struct run *run, int wait_ms,
 		book->say++;
 	await_all(talk, run, wait_ms);
 	*ret_counts = (struct talk_counts){.reordered = book->reordered,
-		.late = book->late,
+		.late = book->late +
+			(talk->may_come_back ? 0 : book->late_returns),
 		.bad = book->bad};
 	for (uint32_t from = 0; from < book->talkers; from++) {
 		for (uint32_t to = 0; to < book->talkers; to++)
@@ -305,11 +307,11 @@ take_line(struct talk *talk, uint32_t from, uint32_t life, uint32_t number)
 		*last = number;
 }
 
-void
-talk_read_lines(struct talk *talk, struct run *run)
+/* Takes the whole lines at `at`; returns where the rest begins. */
+static const char *
+take_lines(struct talk *talk, const char *at)
 {
 	uint32_t from, life, number;
-	const char *at = run_text(run, RUN_OUT);
 	const char *end;
 
 	for (; (end = strchr(at, '\n')) != NULL; at = end + 1) {
@@ -320,7 +322,36 @@ talk_read_lines(struct talk *talk, struct run *run)
 			from < TALKERS_MAX)
 			take_line(talk, from, life, number);
 	}
+	return at;
+}
+
+void
+talk_read_lines(struct talk *talk, struct run *run)
+{
+	const char *at = take_lines(talk, run_text(run, RUN_OUT));
+
 	run_forget_text(run, RUN_OUT, at);
+}
+
+void
+talk_read_file(struct talk *talk, const char *path)
+{
+	static char text[1 << 16];
+	ssize_t size;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	do {
+		size = fd < 0 ? 0
+			      : pread(fd, text, sizeof(text) - 1,
+					talk->file_offset);
+		if (size <= 0)
+			break;
+		text[size] = '\0';
+		size = take_lines(talk, text) - text;
+		talk->file_offset += size;
+	} while (size > 0);
+	if (fd >= 0)
+		close(fd);
 }
 
 unsigned long

@@ -27,10 +27,16 @@ struct talk {
 	char path[64];
 	struct talk_book *book;
 	char first_wrong[128]; /* the first that was lost or doubled */
+	/*
+	 * Set where a worker may leave while no brain is there to take its
+	 * last acknowledgement: then what it had comes back as well.
+	 */
+	bool may_come_back;
 	/* The last line seen of each life, to find one missing or doubled. */
 	uint32_t lines[TALKERS_MAX][TALKER_LIVES];
 	unsigned long lines_lost, lines_doubled, lines_good;
 	char first_line[128];
+	off_t file_offset; /* what was read of the file with lines */
 };
 
 /* Makes the book, for so many talkers that send `burst` every `pace_us`. */
@@ -65,6 +71,9 @@ void talk_settle(struct talk *talk, struct run *run, int wait_ms,
  * it), and forgets it.
  */
 void talk_read_lines(struct talk *talk, struct run *run);
+
+/* The same in a file that they are written to. */
+void talk_read_file(struct talk *talk, const char *path);
 
 /*
  * At the end, when all is read: lines that were printed and didn't come. The

@@ -1133,6 +1133,23 @@ Test(sdk, may_be_detached_in_a_callback)
 	fake_stop(&fake);
 }
 
+/* What was handled doesn't come back to its sender as undelivered. */
+Test(sdk, acknowledges_what_it_received_before_it_leaves)
+{
+	struct fake fake;
+	struct seen seen;
+	struct muster *m = start_ready(&fake, &seen);
+	struct fake_frame frame;
+
+	cr_assert_eq(fake_message(&fake, 4, "1"), 0);
+	turn_until(m, &seen.messages, 1);
+	cr_expect(fake_is_quiet(&fake), "acknowledged at once");
+	muster_detach(&m);
+	cr_assert_eq(fake_read(&fake, &frame), 1);
+	cr_expect_str_eq(frame.body, "{\"event\":\"ack\",\"sequence\":2}");
+	fake_stop(&fake);
+}
+
 Test(sdk, drain_waits_for_the_acknowledgement)
 {
 	struct fake fake;
