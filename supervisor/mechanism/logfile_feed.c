@@ -146,6 +146,29 @@ read_away(struct logfile_feed *feed, int error)
 	return n < 0 && n != -EAGAIN ? 0 : n;
 }
 
+/* A device that nothing can be spliced to. It keeps nothing that could be
+ * compared, so a kill in between may lose what was read. */
+static ssize_t
+copy(struct logfile_feed *feed)
+{
+	char bytes[CHUNK_SIZE];
+	ssize_t n = sys_read(feed->fd, bytes, sizeof(bytes));
+	ssize_t done = 0, written = 0;
+
+	if (n <= 0)
+		return n < 0 && n != -EAGAIN ? 0 : n;
+	while (done < n && written >= 0) {
+		written = sys_write(
+			feed->file->fd, bytes + done, (size_t)(n - done));
+		done += written > 0 ? written : 0;
+	}
+	if (done)
+		logfile_wrote(feed->file, (uint64_t)done);
+	if (done < n)
+		logfile_drop(feed->file, (int)written, (uint64_t)(n - done));
+	return n;
+}
+
 static void
 become_writer(struct logfile_feed *feed)
 {
@@ -184,6 +207,8 @@ move(struct logfile_feed *feed, size_t most)
 		remember(feed, from, from + (uint64_t)n);
 		return n;
 	}
+	if (n == -EINVAL && !file->is_regular)
+		return copy(feed);
 	return n == 0 || n == -EAGAIN ? n : read_away(feed, (int)n);
 }
 

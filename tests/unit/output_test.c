@@ -20,6 +20,9 @@ enum {
 };
 
 struct world {
+	int memory;
+	enum line_style style;
+	enum line_stream stream;
 	struct ev_loop *loop;
 	struct output *output;
 	int out[2]; /* the supervisor's stdout */
@@ -38,28 +41,46 @@ on_end(struct output_pipe *pipe, void *data)
 	world->ends++;
 }
 
+/* What a brain does when it starts. */
+static void
+begin(struct world *world, int32_t pid, bool is_new)
+{
+	struct output_source source = {
+		{"api", 2, pid, world->stream}, .slot = SLOT, .is_new = is_new};
+
+	world->loop = ev_loop_new(EVFLAG_NOENV);
+	cr_assert_not_null(world->loop);
+	cr_assert_eq(output_new(world->loop, world->out[1], world->style,
+			     dup(world->memory), &world->output),
+		0);
+	cr_assert_eq(output_pipe_new(world->output, dup(world->pipe[0]),
+			     &source, on_end, world, &world->reader),
+		0);
+}
+
+/* A brain is killed: nothing of it is tidied up, and the next one begins. What
+ * the keeper holds are the same open files. */
+static void
+kill_brain(struct world *world)
+{
+	begin(world, 71, false);
+}
+
 static void
 set_up(struct world *world, enum line_style style, enum line_stream stream,
 	bool is_socket)
 {
-	struct output_source source = {
-		{"api", 2, 71, stream}, .slot = SLOT, .is_new = true};
-
 	memset(world, 0, sizeof(*world));
 	signal(SIGPIPE, SIG_IGN);
-	world->loop = ev_loop_new(EVFLAG_NOENV);
-	cr_assert_not_null(world->loop);
+	world->style = style;
+	world->stream = stream;
+	world->memory = output_memory_make();
 	if (is_socket)
 		cr_assert_eq(sys_socketpair(SOCK_STREAM, world->out), 0);
 	else
 		cr_assert_eq(sys_pipe(world->out, 0), 0);
 	cr_assert_eq(sys_pipe(world->pipe, 0), 0);
-	cr_assert_eq(output_new(world->loop, world->out[1], style,
-			     output_memory_make(), &world->output),
-		0);
-	cr_assert_eq(output_pipe_new(world->output, world->pipe[0], &source,
-			     on_end, world, &world->reader),
-		0);
+	begin(world, 71, true);
 }
 
 static void
@@ -68,6 +89,8 @@ tear_down(struct world *world)
 	output_pipe_free(&world->reader);
 	output_free(&world->output);
 	ev_loop_destroy(world->loop);
+	close(world->memory);
+	close(world->pipe[0]);
 }
 
 static void
@@ -335,5 +358,162 @@ Test(output, a_socket_is_written_too)
 	set_up(&world, LINE_JSON, LINE_STDOUT, true);
 	worker_writes(&world, "x\n", 2);
 	cr_expect_not_null(strstr(printed(&world), "\"line\":\"x\""));
+	tear_down(&world);
+}
+
+/* Wherever a text is cut, and whoever reads the two parts, the same comes out.
+ */
+Test(output, partial_lines_survive_at_every_cut)
+{
+	static const char text[] = "ab\ncde\r\n\nlonger line\nrest";
+	struct world world;
+
+	for (size_t cut = 0; cut < sizeof(text); cut++) {
+		for (int kills = 0; kills < 3; kills++) {
+			set_up(&world, LINE_PREFIXED, LINE_STDOUT, false);
+			worker_writes(&world, text, cut);
+			for (int i = 0; i < kills; i++)
+				kill_brain(&world);
+			worker_writes(
+				&world, text + cut, sizeof(text) - 1 - cut);
+			worker_ends(&world);
+			cr_expect_str_eq(printed(&world),
+				"api.2 | ab\napi.2 | cde\napi.2 | \n"
+				"api.2 | longer line\napi.2 | rest\n",
+				"cut at %zu, %d kills", cut, kills);
+			tear_down(&world);
+		}
+	}
+}
+
+/* A line of 40 KiB in small pieces: its marks are the same under many brains.
+ */
+Test(output, a_long_line_survives)
+{
+	static char line[40 * 1024];
+	struct world world;
+	const char *text;
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	set_up(&world, LINE_PREFIXED, LINE_STDOUT, false);
+	for (size_t i = 0; i < sizeof(line); i += 1024) {
+		worker_writes(&world, line + i, 1024);
+		kill_brain(&world);
+	}
+	text = printed(&world);
+	cr_expect_eq(strlen(text), sizeof(line) - 1 + 3 * 9);
+	cr_expect_eq(strncmp(text, "api.2 | xxx", 11), 0);
+	cr_expect_not_null(strstr(text, "\napi.2 + xxx"));
+	tear_down(&world);
+}
+
+/*
+ * Brains die one after the other while stdout is full: nothing is missing, and
+ * since each write was noted, nothing is there twice either. The number of the
+ * process, which the next brain may not know yet, is the one that was printed.
+ */
+static void
+killed_while_full(enum line_style style, bool knows_pid)
+{
+	static char bytes[4096], got[4 << 20], wanted[4 << 20];
+	struct world world;
+	size_t size = 0, end = 0, record = 0;
+	ssize_t n;
+
+	set_up(&world, style, LINE_STDOUT, false);
+	fcntl(world.pipe[1], F_SETFL, O_NONBLOCK);
+	for (int turn = 0; turn < 400; turn++) {
+		/* A line of 64 bytes each: what fits is whole lines. */
+		for (size_t i = 0; i < sizeof(bytes); i += 64)
+			snprintf(bytes + i, 65, "%062zu\n\n", record + i / 64);
+		n = write(world.pipe[1], bytes, sizeof(bytes));
+		record += n > 0 ? (size_t)n / 64 : 0;
+		ev_run(world.loop, EVRUN_NOWAIT);
+		if (turn % 10 == 3)
+			begin(&world, knows_pid ? 71 : 0, false);
+		if (turn % 7 == 6) {
+			const char *text = printed(&world);
+			size_t length = strlen(text);
+
+			cr_assert_lt(size + length, sizeof(got));
+			memcpy(got + size, text, length);
+			size += length;
+		}
+		if (!knows_pid)
+			output_pipe_set_pid(world.reader, 71);
+	}
+	close(world.pipe[1]);
+	for (int i = 0; i < 2000 && !world.ends; i++) {
+		const char *text = printed(&world);
+
+		memcpy(got + size, text, strlen(text));
+		size += strlen(text);
+		ev_run(world.loop, EVRUN_NOWAIT);
+	}
+	memcpy(got + size, printed(&world), strlen(seen));
+	size += strlen(seen);
+	cr_assert_eq(world.ends, 1);
+	for (size_t i = 0; i < record; i++)
+		end += (size_t)snprintf(wanted + end, sizeof(wanted) - end,
+			style == LINE_JSON
+				? "{\"app\":\"api\",\"instance\":2,\"pid\":71,"
+				  "\"stream\":\"stdout\",\"line\":\"%062zu\"}\n"
+				  "{\"app\":\"api\",\"instance\":2,\"pid\":71,"
+				  "\"stream\":\"stdout\",\"line\":\"\"}\n"
+				: "api.2 | %062zu\napi.2 | \n",
+			i);
+	cr_expect_gt(record, 1000u);
+	cr_expect_eq(size, end);
+	cr_expect_eq(memcmp(got, wanted, end), 0);
+	tear_down(&world);
+}
+
+Test(output, kills_while_stdout_is_full_lose_and_double_nothing)
+{
+	killed_while_full(LINE_PREFIXED, true);
+	killed_while_full(LINE_JSON, true);
+	killed_while_full(LINE_JSON, false);
+}
+
+/* Words to the master don't stand in the middle of a batch. */
+Test(output, messages_wait_for_the_end_of_a_batch)
+{
+	static char bytes[60000];
+	struct line_origin origin = {"api", 2, 71, LINE_MESSAGE};
+	struct world world;
+	size_t lines = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i % 10 == 9 ? '\n' : 'a';
+	set_up(&world, LINE_PREFIXED, LINE_STDOUT, false);
+	worker_writes(&world, bytes, sizeof(bytes));
+	cr_assert_gt(output_pending(world.output), (size_t)0);
+	output_message(world.output, &origin, "1", 1);
+	for (int i = 0; i < 100 && output_pending(world.output); i++) {
+		for (const char *at = printed(&world); *at; at++)
+			lines += *at == '\n';
+		found |= strstr(seen, "api.2 > 1\n") != NULL;
+		ev_run(world.loop, EVRUN_NOWAIT);
+	}
+	for (const char *at = printed(&world); *at; at++)
+		lines += *at == '\n';
+	found |= strstr(seen, "api.2 > 1\n") != NULL;
+	cr_expect_eq(lines, sizeof(bytes) / 10 + 1);
+	cr_expect(found);
+	tear_down(&world);
+}
+
+Test(output, the_memory_of_an_ended_process_is_clean)
+{
+	struct world world;
+
+	set_up(&world, LINE_PREFIXED, LINE_STDOUT, false);
+	worker_writes(&world, "half", 4);
+	output_pipe_discard(&world.reader);
+	kill_brain(&world);
+	worker_writes(&world, "new\n", 4);
+	cr_expect_str_eq(printed(&world), "api.2 | new\n");
 	tear_down(&world);
 }
