@@ -380,7 +380,11 @@ catch_up(struct fleet *fleet)
 	}
 }
 
-/* A process that runs on, and one whose end nobody will tell any more. */
+/*
+ * A process that runs on, and one whose end nobody will tell any more. One that
+ * is being spawned and that the keeper did not know is neither: catch_up() has
+ * just asked for it.
+ */
 static void
 go_on_with(struct process *process)
 {
@@ -389,7 +393,8 @@ go_on_with(struct process *process)
 	if (process->state.role == STATE_OUTGOING &&
 		process->state.want == FSM_WANT_UP)
 		process_stop(process, FSM_WANT_REPLACED, STOP_RELOAD);
-	else if (process->state.state != FSM_WAITING && process->pidfd < 0 &&
+	else if (process->state.state != FSM_WAITING &&
+		 process->state.state != FSM_SPAWNING && process->pidfd < 0 &&
 		 !find_entry(process->fleet, process->state.number))
 		process_step(process, FSM_ON_EXITED);
 	else

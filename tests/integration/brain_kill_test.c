@@ -136,6 +136,11 @@ Test(brain_kill, a_death_in_between)
 			break;
 		run_pump(run, 10);
 	}
+	/* The first that was started for it is the one that runs. */
+	json_t *listing = run_ls(run);
+	cr_expect_eq(run_field(listing, 1, "generation"), 2);
+	cr_expect_eq(run_field(listing, 1, "restarts"), 1);
+	json_decref(listing);
 	json_decref(before);
 	run_stop(run);
 }
