@@ -69,6 +69,12 @@ json_method(json_t *body, json_t **ret_params)
 	return method;
 }
 
+bool
+json_is_params(const json_t *params)
+{
+	return params == NULL || json_is_null(params) || json_is_object(params);
+}
+
 const char *
 json_text(const json_t *object, const char *key)
 {

@@ -8,6 +8,7 @@
 #define MUSTER_BASE_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Parses one value. New reference, or NULL (bad text or no memory). */
@@ -25,6 +26,9 @@ char *json_write(const json_t *value, size_t *ret_size);
  * Returns the name, borrowed from `body`, or NULL: not a method call.
  */
 const char *json_method(json_t *body, json_t **ret_params);
+
+/* Whether what json_method() gave can be parameters: an object, or none. */
+bool json_is_params(const json_t *params);
 
 /* A string of an object, borrowed, or NULL: missing or no string. */
 const char *json_text(const json_t *object, const char *key);

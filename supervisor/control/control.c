@@ -241,10 +241,18 @@ static void
 control_workers(struct client *client, uint64_t id, json_t *params)
 {
 	const struct fleet *fleet = client->control->fleet;
-	const char *app = json_text(params, "app");
-	json_t *list = json_array();
+	json_t *wanted = json_object_get(params, "app");
+	const char *app = json_string_value(wanted);
+	bool is_known = app == NULL;
+	json_t *list;
 	json_t *result;
 
+	if (wanted != NULL && app == NULL) {
+		peer_error(client->peer, id, "bad-request",
+			"app: the name of an application is a text");
+		return;
+	}
+	list = json_array();
 	for (const struct slot *slot = fleet_next_slot(fleet, NULL);
 		slot != NULL; slot = fleet_next_slot(fleet, slot)) {
 		struct slot_view view;
@@ -252,6 +260,7 @@ control_workers(struct client *client, uint64_t id, json_t *params)
 		slot_read(slot, &view);
 		if (app != NULL && strcmp(app, view.app) != 0)
 			continue;
+		is_known = true;
 		(void)json_array_append_new(
 			list, json_pack("{s:I, s:s, s:I, s:s}", "id",
 				      (json_int_t)view.id, "app", view.app,
@@ -259,7 +268,11 @@ control_workers(struct client *client, uint64_t id, json_t *params)
 				      "state", view.status));
 	}
 	result = json_pack("{s:o}", "workers", list);
-	peer_reply(client->peer, id, result);
+	if (is_known)
+		peer_reply(client->peer, id, result);
+	else
+		peer_error(client->peer, id, "no-such-app",
+			"no application has that name");
 	json_decref(result);
 }
 
@@ -286,6 +299,7 @@ control_deny(struct client *client, uint64_t id, const char *reason)
 
 	peer_error(peer, id, "denied", reason);
 	/* Told first, closed then: who is denied has no second try. */
+	ev_timer_stop(client->control->loop, &client->hello);
 	ev_timer_set(&client->hello, 0, 0);
 	ev_timer_start(client->control->loop, &client->hello);
 }
@@ -347,6 +361,11 @@ control_dispatch(struct client *client, uint64_t id, json_t *body)
 			"method: a request to the master names one");
 		return;
 	}
+	if (!json_is_params(params)) {
+		peer_error(client->peer, id, "bad-request",
+			"params: they are an object");
+		return;
+	}
 	for (size_t i = 0; i < sizeof control_methods / sizeof *control_methods;
 		i++) {
 		if (strcmp(control_methods[i].name, name) != 0)
@@ -371,7 +390,9 @@ control_on_request(
 	struct client *client = peer_data(peer);
 	json_t *body = json_read(text, size);
 
-	if (body == NULL)
+	if (body == NULL && peer_role(peer) == PEER_STRANGER)
+		control_deny(client, id, "the body is no JSON value");
+	else if (body == NULL)
 		peer_error(
 			peer, id, "bad-request", "the body is no JSON value");
 	else
@@ -379,13 +400,15 @@ control_on_request(
 	json_decref(body);
 }
 
-/* An operator's word to 0 has nobody to hear it before there is a primary. */
+/* A program's word to its master, whoever started the program. */
 static void
 control_on_message(struct peer *peer, const char *text, size_t size)
 {
-	(void)peer;
-	(void)text;
-	(void)size;
+	const struct client *client = peer_data(peer);
+	struct events_subject subject = {.id = peer_id(peer)};
+
+	events_raise_message(
+		fleet_events(client->control->fleet), &subject, text, size);
 }
 
 static void

@@ -21,15 +21,16 @@ status_exit(const struct slot_view *view)
 }
 
 static json_t *
-status_listen(const struct slot_view *view)
+status_listen(const struct slot *slot, const struct slot_view *view)
 {
 	json_t *list = json_array();
 
 	if (list == NULL || view->listen == NULL)
 		return list;
 	for (size_t i = 0; i < view->listen->count; i++)
-		if (json_array_append_new(list,
-			    json_string(view->listen->entries[i].address)) < 0)
+		if (json_array_append_new(
+			    list, json_string(slot_listener_text(slot,
+					  &view->listen->entries[i]))) < 0)
 			break;
 	return list;
 }
@@ -67,8 +68,9 @@ status_worker(const struct slot *slot)
 		(json_int_t)view.messages_in, "messages_out",
 		(json_int_t)view.messages_out, "queue_bytes",
 		(json_int_t)view.queue_bytes, "exit", status_exit(&view),
-		"listen", status_listen(&view), "gauges", "stopped_by_signal",
-		(int)stat.is_stopped, "unkillable", (int)view.unkillable);
+		"listen", status_listen(slot, &view), "gauges",
+		"stopped_by_signal", (int)stat.is_stopped, "unkillable",
+		(int)view.unkillable);
 }
 
 json_t *

@@ -182,6 +182,26 @@ events_raise(struct events *events, const char *name,
 }
 
 void
+events_raise_message(struct events *events,
+	const struct events_subject *subject, const char *body, size_t size)
+{
+	json_t *value;
+	json_t *more;
+
+	if (size > EVENTS_MESSAGE_MAX) {
+		more = json_pack("{s:I}", "bytes", (json_int_t)size);
+	} else {
+		value = json_read(body, size);
+		if (value)
+			more = json_pack("{s:o}", "body", value);
+		else
+			more = json_pack("{s:s}", "error",
+				"the body is not one JSON value");
+	}
+	events_raise(events, "message", subject, more);
+}
+
+void
 events_walk(const struct events *events,
 	void (*visit)(const char *text, size_t size, void *data), void *data)
 {

@@ -39,6 +39,13 @@ void events_raise(struct events *events, const char *name,
 	const struct events_subject *subject, json_t *more);
 
 /*
+ * The event `message`: what `subject` sent to its master. A body over
+ * EVENTS_MESSAGE_MAX is told by its size, one that is no JSON by an error.
+ */
+void events_raise_message(struct events *events,
+	const struct events_subject *subject, const char *body, size_t size);
+
+/*
  * Walks the kept events, oldest first: calls `visit` with each one's text (a
  * JSON object, borrowed, no newline) and its size.
  */

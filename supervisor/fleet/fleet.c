@@ -443,6 +443,15 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 	};
 }
 
+const char *
+slot_listener_text(const struct slot *slot, const struct listen_config *entry)
+{
+	const struct app_listener *listener =
+		app_find_listener(slot->app, entry->address);
+
+	return listener ? listener->text : entry->address;
+}
+
 json_t *
 fleet_list_workers(const struct fleet *fleet, const char *app)
 {

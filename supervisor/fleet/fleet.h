@@ -188,6 +188,11 @@ const struct slot *fleet_next_slot(
 	const struct fleet *fleet, const struct slot *after);
 void slot_read(const struct slot *slot, struct slot_view *ret_view);
 
+/* Where the listener of an entry of slot_view.listen really listens: the kernel
+ * chooses the port for 0. Borrowed until the loop's next turn. */
+const char *slot_listener_text(
+	const struct slot *slot, const struct listen_config *entry);
+
 /* How one process of a slot ended. */
 struct exit_view {
 	uint32_t generation;

@@ -124,6 +124,11 @@ worker_methods_request(
 		json_decref(value);
 		return;
 	}
+	if (!json_is_params(call.params)) {
+		refuse(&call, "params must be an object");
+		json_decref(value);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (strcmp(methods[i].name, name))
 			continue;
@@ -147,19 +152,7 @@ worker_methods_message(struct process *process, const char *body, size_t size)
 		.pid = process->state.pid,
 		.stream = LINE_MESSAGE,
 	};
-	json_t *more = NULL;
 
 	output_message(process->fleet->output, &origin, body, size);
-	if (size > EVENTS_MESSAGE_MAX) {
-		more = json_pack("{s:I}", "bytes", (json_int_t)size);
-	} else {
-		json_t *value = json_read(body, size);
-
-		if (value)
-			more = json_pack("{s:o}", "body", value);
-		else
-			more = json_pack("{s:s}", "error",
-				"the body is not one JSON value");
-	}
-	events_raise(process->fleet->events, "message", &subject, more);
+	events_raise_message(process->fleet->events, &subject, body, size);
 }

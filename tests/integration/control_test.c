@@ -2,6 +2,7 @@
  * Promise: the command's verbs work on a foreground run, with the exit codes
  * and the JSON that scripts rely on; and nobody else can ask.
  */
+#include "fixtures/wire.h"
 #include "support/run.h"
 
 #include <signal.h>
@@ -97,6 +98,10 @@ Test(control, exit_codes)
 	cr_expect_not_null(strstr(run_said(run), "--json"));
 	cr_expect_eq(
 		COMMAND(run, "--home", "/nowhere/muster", "ls", "--json"), 3);
+	cr_expect_eq(COMMAND(run, "ls", "--home", "/nowhere/muster"), 3);
+	cr_expect_eq(COMMAND(run, "ls", "--home=/nowhere/muster"), 3);
+	cr_expect_eq(COMMAND(run, "ls", "--home", run_home(run)), 0);
+	cr_expect_eq(COMMAND(run, "ls", "--home"), 2);
 	run_stop(run);
 }
 
@@ -211,5 +216,114 @@ Test(control, nonsense_is_hung_up_on)
 	close(fd);
 	cr_expect_eq(COMMAND(run, "ping"), 0);
 	run_check_mark(run);
+	run_stop(run);
+}
+
+/* What a client hears: the body of the next frame, "" at the end. */
+static const char *
+hear(struct wire *wire)
+{
+	static char body[65536];
+	struct wire_frame frame;
+
+	while (!wire_peek(wire, &frame))
+		if (wire_read(wire, 3000) <= 0)
+			return "";
+	snprintf(body, sizeof(body), "%.*s", (int)frame.body_size, frame.body);
+	wire_drop(wire);
+	return body;
+}
+
+/* Sends a request to the supervisor; returns what it says. */
+static const char *
+ask(struct wire *wire, const char *body)
+{
+	struct wire_frame frame = {.kind = WIRE_REQUEST,
+		.id = 7,
+		.body = body,
+		.body_size = strlen(body)};
+
+	cr_assert(wire_send(wire, &frame));
+	return hear(wire);
+}
+
+static void
+hang_up(struct wire *wire)
+{
+	close(wire->fd);
+	free(wire->in);
+}
+
+Test(control, who_is_denied_is_hung_up_on)
+{
+	static const char *const wrong[] = {
+		"{\"method\":\"hello\",\"params\":{\"protocol\":2}}",
+		"{\"method\":\"hello\",\"params\":{}}",
+		"{\"method\":\"hello\",\"params\":{\"protocol\":1,"
+		"\"role\":\"primary\"}}",
+		"{\"method\":\"workers\"}", "{nonsense", "1"};
+	struct run *run = start_two();
+
+	run_mark(run);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct wire wire = {.fd = connect_raw(run)};
+		cr_expect_not_null(strstr(ask(&wire, wrong[i]), "\"denied\""),
+			"%s", wrong[i]);
+		/* Long before the 5 s of one that says nothing. */
+		cr_expect_lt(wire_read(&wire, 2500), 0, "%s", wrong[i]);
+		hang_up(&wire);
+	}
+	run_check_mark(run);
+	run_stop(run);
+}
+
+Test(control, what_a_guest_may_ask)
+{
+	static const char *const bad[] = {
+		"{\"method\":\"workers\",\"params\":1}",
+		"{\"method\":\"workers\",\"params\":[]}",
+		"{\"method\":\"workers\",\"params\":{\"app\":7}}"};
+	static const char note[] = "{\"note\":17}";
+	struct wire_frame message = {.kind = WIRE_MESSAGE,
+		.body = note,
+		.body_size = sizeof(note) - 1};
+	struct run *run = start_two();
+	struct wire wire = {.fd = connect_raw(run)};
+
+	cr_expect_not_null(strstr(ask(&wire, "{\"protocol\":1}"), "\"id\""));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		cr_expect_not_null(
+			strstr(ask(&wire, bad[i]), "\"bad-request\""), "%s",
+			bad[i]);
+	cr_expect_not_null(strstr(ask(&wire, "{\"method\":\"workers\","
+					     "\"params\":{\"app\":\"x\"}}"),
+		"\"no-such-app\""));
+	cr_expect_not_null(
+		strstr(ask(&wire, "{\"method\":\"reload\"}"), "\"denied\""));
+	/* Its word to the master is an event like a worker's. */
+	cr_assert(wire_send(&wire, &message));
+	cr_expect_not_null(strstr(ask(&wire, "{\"method\":\"workers\","
+					     "\"params\":{\"app\":\"api\"}}"),
+		"\"workers\""));
+	cr_expect_eq(COMMAND(run, "events", "--json"), 0);
+	cr_expect_not_null(strstr(run_said(run), "\"message\""));
+	cr_expect_not_null(strstr(run_said(run), "{\"note\":17}"));
+	cr_expect_eq(COMMAND(run, "events"), 0);
+	hang_up(&wire);
+	run_stop(run);
+}
+
+Test(control, ls_shows_where_it_listens)
+{
+	struct run *run =
+		RUN("--name", "api", "-l", "127.0.0.1:0", "--", ROGUE, "join");
+	json_t *listing = run_wait_status(run, 1, "ready");
+	const char *address = json_string_value(json_array_get(
+		json_object_get(json_array_get(listing, 0), "listen"), 0));
+
+	cr_assert_not_null(address);
+	cr_expect_eq(strncmp(address, "tcp://127.0.0.1:", 16), 0);
+	cr_expect_neq(atoi(address + 16), 0, "%s", address);
+	json_decref(listing);
 	run_stop(run);
 }

@@ -50,6 +50,26 @@ Test(json, keeps_nul_in_strings)
 	json_decref(value);
 }
 
+Test(json, parameters_are_an_object_or_none)
+{
+	const char *wrong[] = {"1", "\"x\"", "[]", "true"};
+	const char *right[] = {"{}", "{\"a\":1}", "null"};
+
+	cr_expect(json_is_params(NULL));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		json_t *value = read_text(wrong[i]);
+
+		cr_expect_not(json_is_params(value), "%s", wrong[i]);
+		json_decref(value);
+	}
+	for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
+		json_t *value = read_text(right[i]);
+
+		cr_expect(json_is_params(value), "%s", right[i]);
+		json_decref(value);
+	}
+}
+
 Test(json, takes_a_method_call_apart)
 {
 	json_t *call = read_text("{\"method\":\"ls\",\"params\":{\"a\":1}}");
