@@ -7,6 +7,7 @@
  */
 #include "verbs.h"
 
+#include "home_option.h"
 #include "nearest.h"
 #include "run_options.h"
 
@@ -177,6 +178,24 @@ take_option(const struct verb *verb, char **words, struct call *call)
 	return value != NULL ? 1 : 2;
 }
 
+/* `--home DIR` may stand behind the verb, too. Returns how many words it took:
+ * 0 is another option; -1 after a line on stderr. */
+static int
+take_home(char **words)
+{
+	const char *folder = NULL;
+	int taken = 0;
+
+	if (strcmp(words[0], "--home") == 0) {
+		folder = words[1];
+		taken = 2;
+	} else if (strncmp(words[0], "--home=", 7) == 0) {
+		folder = words[0] + 7;
+		taken = 1;
+	}
+	return taken == 0 || home_option_set(folder) ? taken : -1;
+}
+
 static bool
 check_count(const struct verb *verb, const struct call *call)
 {
@@ -213,8 +232,10 @@ verbs_parse(const struct verb *verb, char **words, struct call *ret_call)
 			only_words = true;
 			at++;
 		} else if (!only_words && is_option(*at)) {
-			int taken = take_option(verb, at, &call);
+			int taken = take_home(at);
 			if (taken == 0)
+				taken = take_option(verb, at, &call);
+			if (taken <= 0)
 				return false;
 			at += taken;
 		} else {
