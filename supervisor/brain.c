@@ -124,6 +124,7 @@ brain_plan(struct brain *brain, int argc, char **argv)
 	if (options.json)
 		settings.style = LINE_JSON;
 	settings.file = options.file;
+	settings.pid_file = options.pid_file;
 	r = fleet_plan(brain->fleet, &settings, &options.set, words);
 	if (r < 0)
 		log_error("%s", words[0] != '\0' ? words : strerror(-r));

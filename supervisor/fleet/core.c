@@ -13,6 +13,7 @@
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/output.h"
+#include "mechanism/pid_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -268,6 +269,8 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	}
 	ev_timer_stop(loop, &fleet->last_words);
 	fleet->has_ended = true;
+	if (fleet->pid_file)
+		pid_file_remove(fleet->pid_file, fleet->keeper_pid);
 	fleet->setup.ended(fleet->is_abandoned ? 1 : code, fleet->setup.data);
 }
 

@@ -33,6 +33,8 @@ struct fleet {
 	enum line_style style;
 	int lock;	    /* a duplicate of the keeper's; negative: none */
 	char *file;	    /* the configuration file, or NULL */
+	char *pid_file;	    /* to be removed at the end, or NULL */
+	pid_t keeper_pid;   /* what stands in it */
 	struct app *apps;   /* in order of their start */
 	struct slot *slots; /* in order of their ids */
 	struct process *processes[CORE_BUCKETS];

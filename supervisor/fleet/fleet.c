@@ -91,6 +91,7 @@ fleet_close(struct fleet **fleet)
 	if (at->lock >= 0)
 		sys_close(at->lock);
 	free(at->file);
+	free(at->pid_file);
 	free(at);
 }
 

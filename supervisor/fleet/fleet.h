@@ -60,6 +60,8 @@ struct fleet_setup {
 struct fleet_settings {
 	enum line_style style; /* of the workers' output */
 	const char *file;      /* the configuration file, or NULL */
+	const char
+		*pid_file; /* holds the keeper's pid while it lives, or NULL */
 };
 
 /*

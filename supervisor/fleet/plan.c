@@ -18,12 +18,14 @@
 #include "fleet/version.h"
 #include "mechanism/listener.h"
 #include "mechanism/output_memory.h"
+#include "mechanism/pid_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What is to become of one application of a set. */
 struct change {
@@ -172,8 +174,9 @@ say(char *ret_words, const char *what, int error)
 static int
 keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
 {
-	json_t *json = json_pack("{s:i,s:s?}", "style", (int)settings->style,
-		"file", settings->file);
+	json_t *json =
+		json_pack("{s:i,s:s?,s:s?}", "style", (int)settings->style,
+			"file", settings->file, "pid_file", settings->pid_file);
 	int fd, r = -ENOMEM;
 
 	if (!json)
@@ -230,6 +233,16 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 	if (r < 0) {
 		say(ret_words, "the start could not be written down", r);
 		goto out;
+	}
+	if (settings->pid_file) {
+		/* The keeper is this process's parent, and what people see. */
+		r = pid_file_write(settings->pid_file, getppid());
+		if (r < 0) {
+			snprintf(ret_words, FLEET_WORDS_SIZE,
+				"--pid-file %s: %s", settings->pid_file,
+				strerror(-r));
+			goto out;
+		}
 	}
 	ledger_seal(fleet->ledger);
 out:

@@ -83,11 +83,15 @@ load_settings(struct fleet *fleet)
 	int fd = keeper_client_claim(fleet->setup.keeper, STATE_SETTINGS);
 	json_t *json = fd < 0 ? NULL : core_unseal(fd);
 	const char *file = json_text(json, "file");
+	const char *pid_file = json_text(json, "pid_file");
 
 	fleet->style = (enum line_style)json_integer_value(
 		json_object_get(json, "style"));
 	if (file)
 		fleet->file = strdup(file);
+	if (pid_file)
+		fleet->pid_file = strdup(pid_file);
+	fleet->keeper_pid = getppid();
 	json_decref(json);
 }
 

@@ -239,3 +239,41 @@ Test(run_basic, two_supervisors_share_a_home)
 	cr_expect_eq(COMMAND(run, "ping"), 0);
 	run_stop(run);
 }
+
+static int
+read_pid(const char *path)
+{
+	char text[32] = "";
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL)
+		return -1;
+	if (fgets(text, sizeof(text), file) == NULL)
+		text[0] = '\0';
+	fclose(file);
+	return atoi(text);
+}
+
+Test(run_basic, a_pid_file_lives_as_long_as_the_supervisor)
+{
+	char path[] = "/tmp/pid-of-run-XXXXXX";
+	int fd = mkstemp(path);
+	struct run *run;
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+	run = RUN("--pid-file", path, "--", ROGUE, "say=up");
+	run_wait(run, RUN_OUT, "up");
+	cr_expect_eq(read_pid(path), (int)run_keeper(run));
+	/* Another brain keeps it, and takes it away in the end. */
+	pid_t brain = run_brain(run);
+	cr_assert_eq(kill(brain, SIGKILL), 0);
+	run_wait_new_brain(run, brain);
+	cr_expect_eq(read_pid(path), (int)run_keeper(run));
+	run_stop(run);
+	cr_expect_neq(access(path, F_OK), 0);
+
+	run = RUN("--pid-file", "/nowhere/pid", "--", ROGUE, "say=up");
+	run_wait(run, RUN_ERR, "--pid-file /nowhere/pid");
+	run_finish(run, 1);
+}
