@@ -102,7 +102,8 @@ struct keeper_process *keeper_client_processes(
  * Keeps `fd` in the vault as `name` (up to 31 bytes). `give`: it is closed here
  * once it is sent, or at once on failure; else it is borrowed.
  * Returns 0; -ENAMETOOLONG; -ENOBUFS: the queue is full (PAIR_QUEUE_MAX);
- * -ENOMEM; -EPIPE: the keeper is gone.
+ * -ENOMEM; -EMFILE: it is borrowed, has to wait, and no copy could be made;
+ * -EPIPE: the keeper is gone.
  */
 int keeper_client_put(
 	struct keeper_client *client, const char *name, int fd, bool give);

@@ -139,6 +139,10 @@ keep_descriptors(struct pair *pair)
 			continue;
 		at->fd = sys_fcntl(at->fd, F_DUPFD_CLOEXEC, 3);
 		at->owns_fd = at->fd >= 0;
+		/* The keeper answers a record that comes without. */
+		if (at->fd < 0)
+			log_error("no copy of a descriptor for the keeper: %s",
+				strerror(-at->fd));
 	}
 }
 
@@ -232,6 +236,13 @@ pair_send(struct pair *pair, const struct keeper_record *record, int fd,
 			pair->queue = queue;
 			pair->room = room;
 		}
+	}
+	/* While the socket is full a flush keeps nothing open for a caller. */
+	if (fd >= 0 && !owns_fd && ev_is_active(&pair->writable)) {
+		fd = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			return fd;
+		owns_fd = true;
 	}
 	pair->queue[pair->first + pair->waiting] =
 		(struct pair_departure){*record, fd, owns_fd};

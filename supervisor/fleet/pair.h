@@ -64,7 +64,8 @@ int pair_receive(struct pair *pair, struct pair_arrival *ret_arrival);
 /*
  * Queues a record with `fd` or -1. A borrowed `fd` must stay open until the
  * next flush; with `owns_fd` it is closed once it is sent. `must`: also over
- * the bound. Returns 0; -ENOBUFS; -EPIPE; -ENOMEM: then `fd` is as it was.
+ * the bound. Returns 0; -ENOBUFS; -EPIPE; -ENOMEM; -EMFILE: a borrowed one that
+ * has to wait finds no number for a copy. On an error `fd` is as it was.
  */
 int pair_send(struct pair *pair, const struct keeper_record *record, int fd,
 	bool owns_fd, bool must);

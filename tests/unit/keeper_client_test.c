@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -297,7 +298,8 @@ Test(keeper_client, records_are_told)
 
 Test(keeper_client, a_full_pair_keeps_order_and_descriptors)
 {
-	enum { COUNT = 3000 };
+	/* More than the socket takes, fewer than a user's 1,024 descriptors. */
+	enum { COUNT = 900 };
 	struct world world;
 	struct keeper_record record;
 	char name[32];
@@ -326,6 +328,42 @@ Test(keeper_client, a_full_pair_keeps_order_and_descriptors)
 	end(&world);
 }
 
+Test(keeper_client, without_a_free_number_a_put_fails)
+{
+	struct world world;
+	struct keeper_record record;
+	struct rlimit limit;
+	int given, fd, r = 0, sent = 0;
+
+	begin(&world);
+	given = sys_memfd("given", 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = 200;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (sent < 5000) {
+		r = keeper_client_put(world.client, "n", given, false);
+		if (r < 0)
+			break;
+		keeper_client_flush(world.client);
+		sent++;
+	}
+	cr_expect_eq(r, -EMFILE);
+	/* What was taken on has its descriptor, once numbers are free. */
+	limit.rlim_cur = 1024;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int turn = 0; turn < 5000 && sent > 0; turn++) {
+		while (keeper_gets(&world, &record, &fd) == KEEPER_PUT) {
+			cr_assert_geq(fd, 0, "%d from the end", sent);
+			close(fd);
+			sent--;
+		}
+		ev_run(world.loop, EVRUN_NOWAIT);
+	}
+	cr_expect_eq(sent, 0);
+	close(given);
+	end(&world);
+}
+
 Test(keeper_client, the_queue_is_bounded_but_for_what_ends_processes)
 {
 	struct world world;
@@ -343,10 +381,10 @@ Test(keeper_client, the_queue_is_bounded_but_for_what_ends_processes)
 	}
 	cr_assert_eq(r, 0);
 	for (sent = 0; r == 0 && sent < 2 * PAIR_QUEUE_MAX; sent++)
-		r = keeper_client_put(world.client, "n", 0, false);
+		r = keeper_client_put(world.client, "n", -1, false);
 	cr_expect_eq(r, -ENOBUFS);
 	keeper_client_signal(world.client, 1, 9, true);
-	cr_expect_eq(keeper_client_put(world.client, "n", 0, false), -ENOBUFS);
+	cr_expect_eq(keeper_client_put(world.client, "n", -1, false), -ENOBUFS);
 	end(&world);
 }
 
