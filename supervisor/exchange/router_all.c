@@ -1,7 +1,9 @@
 /*
  * router_all.c: a broadcast. Each receiver gets a header of its own; a short
- * body is copied with it, a long one is shared by all.
+ * body is copied with it, a long one is shared by all. A descriptor is
+ * duplicated for each.
  */
+#include "base/sys.h"
 #include "router.h"
 
 #include <string.h>
@@ -13,6 +15,7 @@ struct router_all {
 	uint32_t blocks; /* small blocks that their copies may take */
 	/* Where headers go when there isn't a block for each receiver. */
 	struct outbox_copies *common;
+	bool lacks_fds; /* not everybody's descriptor could be duplicated */
 };
 
 /* Calls `visit` for each receiver until it returns false. */
@@ -46,7 +49,7 @@ router_each_of_all(struct router_all *all, struct group *only,
 static bool
 router_is_copied(const struct router_all *all, const struct outbox *outbox)
 {
-	return all->common == NULL && all->in->count == 1 &&
+	return all->common == NULL && all->in->count == 1 && all->in->fd < 0 &&
 	       router_size(all->in) <= outbox_copy_max(outbox);
 }
 
@@ -69,10 +72,10 @@ router_all_has_room(struct router_all *all, struct endpoint *to)
 	return router_has_room(all->from, to->outbox);
 }
 
-/* The header alone is copied; what follows it is shared. */
+/* The header alone is copied; what follows it is shared. `fd` is taken over. */
 static void
 router_all_share(struct router_all *all, struct outbox *outbox,
-	const struct frame_header *header)
+	const struct frame_header *header, int fd)
 {
 	const struct inbound *in = all->in;
 	struct outbox_copies *copies =
@@ -82,8 +85,11 @@ router_all_share(struct router_all *all, struct outbox *outbox,
 	uint8_t *room = outbox_copies_take(
 		copies, outbox->memory, head, true, &pieces[0]);
 
-	if (room == NULL)
-		return; /* router_to_all saw to it */
+	if (room == NULL) { /* router_to_all saw to it that there is some */
+		if (fd >= 0)
+			(void)sys_close(fd);
+		return;
+	}
 	frame_store(room, header);
 	memcpy(room + MUSTER_HEADER_SIZE, in->bytes + MUSTER_HEADER_SIZE,
 		header->name_size);
@@ -91,7 +97,7 @@ router_all_share(struct router_all *all, struct outbox *outbox,
 	pieces[1].offset += head;
 	pieces[1].length -= head;
 	(void)outbox_append_pieces(outbox, pieces, in->count + 1,
-		header->sequence, router_source(all->from, all->in), -1);
+		header->sequence, router_source(all->from, all->in), fd);
 }
 
 static bool
@@ -100,14 +106,21 @@ router_all_deliver(struct router_all *all, struct endpoint *to)
 	struct outbox *outbox = to->outbox;
 	struct frame_header header = all->in->header;
 	bool is_copied = router_is_copied(all, outbox);
+	int fd = all->in->fd;
 
+	if (fd >= 0)
+		fd = sys_dup(fd, 0);
+	if (fd < 0 && all->in->fd >= 0) {
+		all->lacks_fds = true;
+		return true;
+	}
 	header.from = router_stamp(all->from);
 	header.sequence = outbox_next_sequence(outbox);
 	outbox_count_in(outbox);
 	if (!is_copied || outbox_append_copy(outbox, &header,
 				  all->in->bytes + MUSTER_HEADER_SIZE,
 				  router_source(all->from, all->in), true) < 0)
-		router_all_share(all, outbox, &header);
+		router_all_share(all, outbox, &header, fd);
 	peer_queued(to->peer);
 	router_check_limit(all->from, outbox);
 	return true;
@@ -124,9 +137,6 @@ router_to_all(struct peer *from, struct group *only, struct inbound *in)
 	if (in->header.kind == MUSTER_REQUEST)
 		return router_refuse(from, in, "bad-request",
 			"a request goes to one worker or to ANY, not to ALL");
-	if (in->fd >= 0)
-		return router_refuse(from, in, "bad-request",
-			"a descriptor goes to one worker, not to ALL");
 	if (!router_each_of_all(&all, only, router_all_has_room))
 		return false;
 	if (!memory_has_small(memory, all.blocks)) {
@@ -140,5 +150,10 @@ router_to_all(struct peer *from, struct group *only, struct inbound *in)
 	}
 	(void)router_each_of_all(&all, only, router_all_deliver);
 	outbox_copies_drop(&common, memory);
+	if (all.lacks_fds)
+		return router_refuse(from, in, "fd-missing",
+			"too many descriptors are open: not all got theirs");
+	if (in->fd >= 0)
+		(void)sys_close(in->fd);
 	return true;
 }

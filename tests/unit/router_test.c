@@ -477,6 +477,21 @@ Test(router, clients_are_asked_nothing_and_hear_of_their_frames)
 	actor_free(&operator_);
 }
 
+/* A frame to all with the other end of the pipe that `fd` reads. */
+static void
+expect_descriptor(struct actor *actor, int fd)
+{
+	char text[64];
+	int before = (int)actor->fd_count;
+
+	cr_expect_eq(
+		expect_frame(actor, text, sizeof text).flags, MUSTER_FLAG_FD);
+	cr_expect_str_eq(text, "\"all\"");
+	cr_assert_eq((int)actor->fd_count, before + 1);
+	cr_expect_eq(write(actor->fds[before], "!", 1), 1);
+	cr_expect_eq(read(fd, text, sizeof text), 1);
+}
+
 Test(router, descriptors_travel_alone_and_first)
 {
 	struct frame_header header = {.kind = MUSTER_MESSAGE,
@@ -517,15 +532,19 @@ Test(router, descriptors_travel_alone_and_first)
 	cr_expect_eq(write(b.fds[0], "!", 1), 1);
 	cr_expect_eq(read(pipes[0], text, sizeof text), 1);
 
-	/* Without one, and to where none goes. */
+	/* Without one. */
 	size = actor_build(&a, frame, header, "", "\"fd\"", 4);
 	actor_write(&a, frame, size);
 	expect_error(&a, 1, "fd-missing");
+	/* To all: each gets one of its own. */
+	all_ready();
 	header.to = MUSTER_TO_ALL;
-	size = actor_build(&a, frame, header, "", "\"fd\"", 4);
+	size = actor_build(&a, frame, header, "", "\"all\"", 5);
 	iov = (struct iovec){frame, size};
 	cr_assert_eq(sendmsg(a.fd, &message, 0), (ssize_t)size);
-	expect_error(&a, 1, "bad-request");
+	expect_descriptor(&b, pipes[0]);
+	expect_descriptor(&c, pipes[0]);
+	expect_nothing(&a);
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
 }
