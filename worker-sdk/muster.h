@@ -99,9 +99,9 @@ MUSTER_API int muster_attach(struct muster **ret_muster);
 
 /*
  * Acknowledges what was received, writes what the kernel takes at once, closes
- * the channel, frees the handle and sets the pointer to NULL. Listeners stay open. Requests that are under
- * way are forgotten without a call. Accepts NULL and a pointer to NULL. Call
- * muster_drain before where nothing may be lost.
+ * the channel, frees the handle and sets the pointer to NULL. Listeners stay
+ * open. Requests that are under way are forgotten without a call. Accepts NULL
+ * and a pointer to NULL. Call muster_drain before where nothing may be lost.
  */
 MUSTER_API void muster_detach(struct muster **muster);
 

@@ -69,7 +69,7 @@ judge(struct client *client, bool good, double begun, const char *how)
 }
 
 static void
-ask(struct client *client)
+ask(struct client *client, const char *path)
 {
 	char how[96] = "";
 	char body[32];
@@ -81,7 +81,7 @@ ask(struct client *client)
 	if (fd < 0) {
 		snprintf(how, sizeof(how), "connect: %s", strerror(errno));
 	} else {
-		status = http_get(fd, "/", body, sizeof(body), &open);
+		status = http_get(fd, path, body, sizeof(body), &open);
 		snprintf(how, sizeof(how), "status %d", status);
 		close(fd);
 	}
@@ -94,8 +94,9 @@ run_thread(void *data)
 	struct client *client = data;
 	bool stop = false;
 
-	while (!stop) {
-		ask(client);
+	/* In turn at once and later: a kill finds some half answered. */
+	for (unsigned long i = 0; !stop; i++) {
+		ask(client, i % 4 == 0 ? "/slow/20" : "/");
 		usleep(PAUSE_US);
 		pthread_mutex_lock(&client->lock);
 		stop = client->stop;
