@@ -31,6 +31,7 @@ static const char request[] =
 struct connection {
 	int fd;
 	uint64_t asked_ns;
+	uint64_t due_ns; /* of its next request; 0: one is under way */
 	size_t have;
 	char answer[ANSWER_MAX + 1];
 };
@@ -82,9 +83,20 @@ judge(const struct connection *connection)
 		       : 0;
 }
 
+/* Asks again at once, or when the rate allows. */
+static bool
+go_on(struct connection *connection, uint64_t pause_ns)
+{
+	if (pause_ns == 0)
+		return ask(connection);
+	connection->due_ns = connection->asked_ns + pause_ns;
+	return true;
+}
+
 /* Reads what came; false when the connection is of no more use. */
 static bool
-take(struct connection *connection, struct load_result *result)
+take(struct connection *connection, uint64_t pause_ns,
+	struct load_result *result)
 {
 	ssize_t n = recv(connection->fd, connection->answer + connection->have,
 		ANSWER_MAX - connection->have, 0);
@@ -104,12 +116,36 @@ take(struct connection *connection, struct load_result *result)
 	if (waited > result->longest_ms)
 		result->longest_ms = waited;
 	result->answered++;
-	return ask(connection);
+	return go_on(connection, pause_ns);
+}
+
+/* Asks where it is time. Returns the milliseconds until the next, or -1. */
+static int
+ask_due(struct connection *connections)
+{
+	uint64_t now = measure_now(), next = 0;
+
+	for (int i = 0; i < LOAD_CONNECTIONS; i++) {
+		struct connection *connection = &connections[i];
+
+		if (connection->due_ns == 0)
+			continue;
+		if (connection->due_ns <= now) {
+			connection->due_ns = 0;
+			ask(connection);
+		} else if (next == 0 || connection->due_ns < next) {
+			next = connection->due_ns;
+		}
+	}
+	return next == 0 ? -1 : (int)((next - now) / 1000000) + 1;
 }
 
 static _Noreturn void
-generate(struct connection *connections, uint16_t port, int control, int out)
+generate(struct connection *connections, uint16_t port, double rate,
+	int control, int out)
 {
+	uint64_t pause_ns =
+		rate > 0 ? (uint64_t)(1e9 * LOAD_CONNECTIONS / rate) : 0;
 	struct pollfd inputs[LOAD_CONNECTIONS + 1];
 	struct load_result result = {0};
 
@@ -121,15 +157,17 @@ generate(struct connection *connections, uint16_t port, int control, int out)
 				.fd = connections[i].fd, .events = POLLIN};
 		inputs[LOAD_CONNECTIONS] =
 			(struct pollfd){.fd = control, .events = POLLIN};
-		if (poll(inputs, LOAD_CONNECTIONS + 1, -1) < 0)
+		if (poll(inputs, LOAD_CONNECTIONS + 1, ask_due(connections)) <
+			0)
 			_exit(1);
 		if (inputs[LOAD_CONNECTIONS].revents != 0)
 			break;
 		for (int i = 0; i < LOAD_CONNECTIONS; i++) {
 			if (inputs[i].revents == 0 ||
-				take(&connections[i], &result))
+				take(&connections[i], pause_ns, &result))
 				continue;
 			result.broken++;
+			connections[i].due_ns = 0;
 			close(connections[i].fd);
 			connections[i].fd = dial(port);
 			ask(&connections[i]);
@@ -162,7 +200,7 @@ load_start(struct load *load, uint16_t port)
 	if (load->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(control[1]);
-		generate(connections, port, control[0], out[1]);
+		generate(connections, port, load->rate, control[0], out[1]);
 	}
 	for (int i = 0; i < LOAD_CONNECTIONS; i++)
 		close(connections[i].fd);

@@ -17,6 +17,8 @@ struct load_result {
 };
 
 struct load {
+	double rate; /* set before the start: requests a second; 0: all it can
+		      */
 	pid_t pid;
 	int control, result;
 };

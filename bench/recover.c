@@ -6,6 +6,7 @@
  * holds: a connection made while there is no brain waits for the next. The
  * load (load.c) tells what users of the workers noticed: it should be nothing.
  */
+#include "ask.h"
 #include "daemon.h"
 #include "load.h"
 #include "measure.h"
@@ -14,115 +15,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <protocol/frame.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 /* PAUSE_MS: between two kills, for the new brain to be an old one. */
-enum { PATIENCE_MS = 10000, STEP_MS = 5, PAUSE_MS = 300, BODY_MAX = 1 << 20 };
+enum { PATIENCE_MS = 10000, STEP_MS = 5, PAUSE_MS = 300 };
 
 static const double target_ms = 100;
-
-static size_t
-put_request(uint8_t *bytes, uint64_t id, const char *body)
-{
-	struct frame_header header = {.kind = MUSTER_REQUEST,
-		.size = (uint32_t)strlen(body),
-		.to = MUSTER_TO_SUPERVISOR,
-		.id = id};
-
-	frame_store(bytes, &header);
-	memcpy(bytes + MUSTER_HEADER_SIZE, body, header.size);
-	return MUSTER_HEADER_SIZE + header.size;
-}
-
-static bool
-read_all(int fd, uint8_t *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = recv(fd, bytes, size, 0);
-
-		if (n <= 0)
-			return false;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return true;
-}
-
-/* Whether the reply to request `id` comes; other frames are passed over. */
-static bool
-await_reply(int fd, uint64_t id)
-{
-	static uint8_t body[BODY_MAX];
-	uint8_t bytes[MUSTER_HEADER_SIZE];
-	struct frame_header header;
-
-	for (;;) {
-		if (!read_all(fd, bytes, sizeof(bytes)))
-			return false;
-		frame_load(bytes, &header);
-		if (header.size > sizeof(body) ||
-			!read_all(fd, body, header.size))
-			return false;
-		if (header.kind == MUSTER_ERROR)
-			measure_fail("musterd: %.*s", (int)header.size,
-				(const char *)body);
-		if (header.kind == MUSTER_REPLY && header.id == id)
-			return true;
-	}
-}
-
-/* One conversation with the control socket: hello and ls, sent together. */
-static bool
-ask_for_listing(const struct daemon *daemon)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-	uint8_t bytes[512];
-	bool answered;
-	size_t size;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		measure_die("socket");
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/muster.sock",
-		daemon->home);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	size = put_request(bytes, 1, "{\"protocol\":1,\"role\":\"operator\"}");
-	size += put_request(bytes + size, 2, "{\"method\":\"ls\"}");
-	answered = connect(fd, (struct sockaddr *)&address, sizeof(address)) ==
-			   0 &&
-		   send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size &&
-		   await_reply(fd, 2);
-	close(fd);
-	return answered;
-}
-
-/* A port that is free now. */
-static uint16_t
-find_port(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 ||
-		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-		measure_die("free port");
-	close(fd);
-	return ntohs(address.sin_port);
-}
 
 static void
 start_load(struct daemon *daemon, struct load *load, uint16_t port)
@@ -153,7 +54,7 @@ sample(struct daemon *daemon)
 	if (kill(brain, SIGKILL) < 0)
 		measure_die("kill");
 	/* One that the dying brain had still accepted ends at once. */
-	while (!ask_for_listing(daemon))
+	while (!ask_supervisor(daemon, "ls", PATIENCE_MS))
 		if (measure_now() > deadline)
 			daemon_fail(daemon, "no new brain answers");
 	return (double)(measure_now() - killed) / 1e6;
@@ -194,15 +95,15 @@ run(int kills, bool json)
 	struct load_result result;
 	struct figure ms = {0};
 	struct daemon daemon;
-	struct load load;
-	uint16_t port = find_port();
+	struct load load = {0};
+	uint16_t port = ask_free_port();
 
 	daemon_need("../supervisor/musterd", musterd);
 	daemon_need("../examples/http-hello/http-hello", worker);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	daemon_start(&daemon, musterd, arguments);
 	start_load(&daemon, &load, port);
-	if (!ask_for_listing(&daemon))
+	if (!ask_supervisor(&daemon, "ls", PATIENCE_MS))
 		daemon_fail(&daemon, "the control socket does not answer");
 	for (int i = 0; i < kills; i++) {
 		poll(NULL, 0, PAUSE_MS);
