@@ -414,6 +414,36 @@ begin_point(void)
 	talk_go(walk.talk);
 }
 
+/*
+ * As many as at first. A brain may have fewer: after some hundred channels that
+ * a server never took it gets no more, and files open when they are written to.
+ */
+static void
+check_descriptors(void)
+{
+	int64_t deadline = now_ms() + RUN_DEADLINE_MS;
+
+	for (;;) {
+		int keeper = process_descriptors(run_keeper(walk.run));
+		int brain = process_descriptors(run_brain(walk.run));
+		if (walk.nth == 0 &&
+			now_ms() > deadline - RUN_DEADLINE_MS + 100) {
+			walk.keeper_fds = keeper;
+			walk.brain_fds = brain;
+			return;
+		}
+		if (walk.nth > 0 && keeper == walk.keeper_fds &&
+			brain <= walk.brain_fds)
+			return;
+		if (now_ms() > deadline)
+			walk_fail(&walk,
+				"descriptors: keeper %d, was %d; brain %d, "
+				"was %d",
+				keeper, walk.keeper_fds, brain, walk.brain_fds);
+		run_pump(walk.run, 5);
+	}
+}
+
 /* Everybody talks once more: the last brain serves, whatever its start was. */
 static void
 talk_again(void)
@@ -445,11 +475,7 @@ check_point(void)
 	check_socket(now);
 	ask_server();
 	check_lines();
-	/* Files are opened when something is written: after a first time. */
-	if (walk.nth == 0)
-		run_mark(walk.run);
-	else
-		run_check_mark(walk.run);
+	check_descriptors();
 	json_decref(walk.before);
 	walk.before = now;
 }

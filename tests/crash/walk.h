@@ -32,6 +32,7 @@ struct walk {
 	int connection; /* kept alive all the time; -1: none */
 	uint32_t fired; /* as the plan has it, before this point */
 	uint32_t ends;
+	int keeper_fds, brain_fds; /* as they were without a point */
 	json_t *before; /* the listing before this point */
 };
 
