@@ -33,7 +33,7 @@ struct walk {
 	uint32_t fired; /* as the plan has it, before this point */
 	uint32_t ends;
 	int keeper_fds, brain_fds; /* as they were without a point */
-	json_t *before; /* the listing before this point */
+	json_t *before;		   /* the listing before this point */
 };
 
 /* What is done to the run while a point is set. */
@@ -61,6 +61,32 @@ bool walk_await(struct walk *walk, int wait_ms);
 /* Ends the test, naming the point. */
 void walk_fail(struct walk *walk, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
+
+/* Whether a mode kills; whether the talkers' lines go to a file with it. */
+bool walk_is_killing(enum sys_crash_mode mode);
+bool walk_has_file(enum sys_crash_mode mode);
+
+/*
+ * Waits until every slot is ready and has one process; returns the listing
+ * (new reference). NULL: the supervisor ended.
+ */
+json_t *walk_await_whole(struct walk *walk);
+
+/* Checks, each of which ends the test where something is wrong. */
+void walk_check_same(struct walk *walk, json_t *now);
+void walk_check_messages(struct walk *walk);
+void walk_check_socket(struct walk *walk, json_t *now);
+void walk_check_lines(struct walk *walk);
+void walk_check_descriptors(struct walk *walk);
+
+/* Everybody talks once more: the last brain serves, whatever its start was. */
+void walk_talk_again(struct walk *walk);
+
+/* The server answers on the connection that has been there all the time. */
+void walk_ask_server(struct walk *walk);
+
+/* The number of the socket that listens on the port; 0: none, or several. */
+unsigned long walk_listening_inode(const struct walk *walk);
 
 /* For .fini: what a failed walk leaves. */
 void walk_clean(void);
