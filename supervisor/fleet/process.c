@@ -161,8 +161,10 @@ send_shutdown(struct process *process)
 		process_reason_name(process->state.reason), "deadline_ms",
 		(json_int_t)(left > 0 ? left : 0));
 	/* One that can't be told is signalled 500 ms later. */
-	if (body && process->peer)
-		(void)peer_send(process->peer, body);
+	if (body && process->peer && peer_send(process->peer, body) == 0) {
+		process->state.was_told = true;
+		save(process);
+	}
 	json_decref(body);
 }
 
@@ -416,13 +418,16 @@ process_exited(struct process *process, const struct keeper_row *row)
 void
 process_go_on(struct process *process)
 {
+	uint32_t done = FSM_SPAWN;
+
 	if (process->state.state == FSM_WAITING) {
 		process_start(process);
 		return;
 	}
 	arm(process);
-	carry_out(process,
-		worker_fsm_again(process->state.state) & ~(uint32_t)FSM_SPAWN);
+	if (process->state.was_told)
+		done |= FSM_SEND_SHUTDOWN;
+	carry_out(process, worker_fsm_again(process->state.state) & ~done);
 }
 
 void

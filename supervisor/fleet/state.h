@@ -144,7 +144,8 @@ struct state_process {
 	uint8_t said_ready; /* before its exec was told */
 	uint8_t was_killed; /* SIGKILL was sent */
 	uint32_t instance;  /* of the slot, which may be gone before it */
-	uint32_t reserved_too;
+	uint8_t was_told;   /* `shutdown` is in its ring, or was taken */
+	uint8_t reserved_too[3];
 	int64_t deadline_ns; /* 0: none */
 	int64_t stop_began_ns;
 	int64_t execed_ns;

@@ -253,3 +253,23 @@ Test(brain_kill, messages_go_on)
 	json_decref(before);
 	run_stop(run);
 }
+
+/* A worker that was told to stop isn't told a second time by the next brain,
+ * and has the time that it was given. */
+Test(brain_kill, shutdown_is_told_once)
+{
+	struct run *run = RUN("--name", "api", "--kill-timeout", "1500", "--",
+		ROGUE, "counted", "ignore=TERM", "ready", "resume",
+		"until=received", "stopping");
+
+	run_wait(run, RUN_OUT, "got kind=3");
+	run_signal(run, SIGTERM);
+	run_wait(run, RUN_OUT, "\"shutdown\"");
+	cr_assert_eq(kill(run_brain(run), SIGKILL), 0);
+	run_wait(run, RUN_OUT, "\"received\"");
+	run_wait(run, RUN_OUT, "got kind=3 from=0 to=1 id=2 ");
+	/* Of what was printed before, the kill may have doubled a line. */
+	cr_expect_null(strstr(strstr(run_text(run, RUN_OUT), "\"received\""),
+		"\"shutdown\""));
+	run_finish(run, 0);
+}
