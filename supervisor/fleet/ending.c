@@ -12,6 +12,7 @@
 #include "fleet/core.h"
 #include "fleet/events.h"
 #include "fleet/exits.h"
+#include "fleet/mend.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -193,10 +194,15 @@ fails_start(struct slot *slot, const struct process *process)
 	const struct app_config *config = process->version->config;
 	bool in_folder = process->failed_stage == KEEPER_STAGE_DIRECTORY;
 
-	snprintf(words, sizeof(words), "%s: %s can't be started: %s%s%s: %s",
-		app_name(slot->app), config->program,
-		exits_stage_name(process->failed_stage), in_folder ? " " : "",
-		in_folder ? config->cwd : "", strerror(process->failed_error));
+	const char *advice = mend_start(
+		process->failed_stage, process->failed_error, config->program);
+
+	snprintf(words, sizeof(words),
+		"%s: %s can't be started: %s%s%s: %s%s%s", app_name(slot->app),
+		config->program, exits_stage_name(process->failed_stage),
+		in_folder ? " " : "", in_folder ? config->cwd : "",
+		strerror(process->failed_error), advice ? "; " : "",
+		advice ? advice : "");
 	core_fail_start(slot->app->fleet, words);
 	return true;
 }

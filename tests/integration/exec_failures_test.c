@@ -35,7 +35,8 @@ Test(exec_failures, a_missing_program)
 Test(exec_failures, a_name_that_path_doesnt_know)
 {
 	expect_refused(RUN("--", "muster-no-such-program"),
-		"muster-no-such-program", "No such file");
+		"muster-no-such-program",
+		"No such file or directory; no folder of PATH has it");
 }
 
 Test(exec_failures, a_file_that_isnt_executable)
@@ -51,8 +52,8 @@ Test(exec_failures, a_file_that_isnt_executable)
 
 Test(exec_failures, a_directory)
 {
-	expect_refused(
-		RUN("--", "/usr/share"), "/usr/share", "Permission denied");
+	expect_refused(RUN("--", "/usr/share"), "/usr/share",
+		"Permission denied; it must be a file, not a folder");
 }
 
 Test(exec_failures, a_missing_working_directory)
