@@ -168,6 +168,9 @@ events_raise(struct events *events, const char *name,
 	if (subject->id)
 		r |= json_object_set_new(
 			event, "id", json_integer(subject->id));
+	if (subject->app && subject->id)
+		r |= json_object_set_new(
+			event, "instance", json_integer(subject->instance));
 	if (subject->pid)
 		r |= json_object_set_new(
 			event, "pid", json_integer(subject->pid));

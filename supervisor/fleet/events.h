@@ -24,11 +24,13 @@ enum {
 struct events *events_new(void); /* NULL without memory */
 void events_free(struct events **events);
 
-/* Whom an event is about; all fields may be NULL or 0. */
+/* Whom an event is about; all fields may be NULL or 0. `instance` counts where
+ * there are an application and an id. */
 struct events_subject {
 	const char *app;
 	uint32_t id;
 	int32_t pid;
+	uint32_t instance;
 };
 
 /*

@@ -370,9 +370,8 @@ process_execed(struct process *process)
 		app_save(app);
 	}
 	events_raise(fleet->events, "started", &subject,
-		json_pack("{s:i,s:i}", "instance",
-			(int)process->slot->state.instance, "generation",
-			(int)process->state.generation));
+		json_pack(
+			"{s:i}", "generation", (int)process->state.generation));
 	process_step(process, FSM_ON_EXECED);
 	/* That may have ended it. */
 	process = core_find_process(fleet, number);
@@ -459,7 +458,8 @@ struct events_subject
 process_subject(const struct process *process)
 {
 	return (struct events_subject){app_name(process->slot->app),
-		process->slot->state.id, process->state.pid};
+		process->slot->state.id, process->state.pid,
+		process->slot->state.instance};
 }
 
 int64_t

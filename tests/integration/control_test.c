@@ -126,6 +126,9 @@ Test(control, events_that_were_kept)
 	cr_expect_not_null(strstr(run_said(run), "\"ready\""));
 	cr_expect_not_null(strstr(run_said(run), "\"exited\""));
 	cr_expect_eq(COMMAND(run, "events"), 0);
+	/* Which worker of its application is said of each. */
+	cr_expect_not_null(strstr(run_said(run), " api.0 ready "));
+	cr_expect_not_null(strstr(run_said(run), " api.0 exited "));
 	run_stop(run);
 }
 

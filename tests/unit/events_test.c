@@ -27,7 +27,7 @@ note(const char *text, size_t size, void *data)
 Test(events, an_event_says_who_and_what)
 {
 	struct events *events = events_new();
-	struct events_subject subject = {"api", 3, 71};
+	struct events_subject subject = {"api", 3, 71, 2};
 	struct seen seen = {0};
 	json_t *event;
 
@@ -41,6 +41,7 @@ Test(events, an_event_says_who_and_what)
 	cr_expect_not_null(json_text(event, "time"));
 	cr_expect_eq(json_integer_value(json_object_get(event, "id")), 3);
 	cr_expect_eq(json_integer_value(json_object_get(event, "pid")), 71);
+	cr_expect_eq(json_integer_value(json_object_get(event, "instance")), 2);
 	cr_expect_eq(json_integer_value(json_object_get(event, "code")), 7);
 	json_decref(event);
 	events_free(&events);
@@ -49,7 +50,7 @@ Test(events, an_event_says_who_and_what)
 Test(events, the_last_ones_are_kept)
 {
 	struct events *events = events_new();
-	struct events_subject subject = {"api", 0, 0};
+	struct events_subject subject = {"api", 0, 0, 0};
 	struct seen seen = {0};
 
 	for (uint32_t i = 1; i <= EVENTS_MAX + 5; i++) {
@@ -58,15 +59,15 @@ Test(events, the_last_ones_are_kept)
 	}
 	events_walk(events, note, &seen);
 	cr_expect_eq(seen.count, EVENTS_MAX);
-	cr_expect_not_null(strstr(seen.first, "\"id\":6}"));
-	cr_expect_not_null(strstr(seen.last, "\"id\":10005}"));
+	cr_expect_not_null(strstr(seen.first, "\"id\":6,"));
+	cr_expect_not_null(strstr(seen.last, "\"id\":10005,"));
 	events_free(&events);
 }
 
 Test(events, their_bytes_are_bounded)
 {
 	struct events *events = events_new();
-	struct events_subject subject = {"api", 1, 0};
+	struct events_subject subject = {"api", 1, 0, 0};
 	struct seen seen = {0};
 	char *body = malloc(60001);
 
@@ -101,7 +102,7 @@ count(json_t *event, void *data)
 Test(events, followers_are_told_until_they_leave)
 {
 	struct events *events = events_new();
-	struct events_subject subject = {"api", 1, 0};
+	struct events_subject subject = {"api", 1, 0, 0};
 	struct follow brief = {.leave_after = 2}, loyal = {0};
 
 	brief.follower = events_follow(events, count, &brief);
