@@ -23,13 +23,15 @@ enum {
 	LEAVE_MS = 10000,      /* without muster */
 	LEAVE_MARGIN_MS = 300, /* before the deadline */
 	IDLE_MS = 1000,	       /* a client may want one more answer */
+	LISTENERS_MAX = 16,
 };
 
 struct server {
 	struct connections connections;
 	struct muster *muster; /* NULL: not under muster */
 	struct muster_ev hook;
-	ev_io listener;
+	ev_io listeners[LISTENERS_MAX];
+	int listener_count;
 	ev_timer pause;	   /* no descriptors were left */
 	ev_timer idle;	   /* of leaving: idle clients are closed */
 	ev_timer deadline; /* of leaving: all are closed */
@@ -40,13 +42,28 @@ struct server {
 /* Accepting ---------------------------------------------------------------- */
 
 static void
+start_accepting(struct server *server)
+{
+	for (int i = 0; i < server->listener_count; i++)
+		ev_io_start(server->connections.loop, &server->listeners[i]);
+}
+
+static void
+stop_accepting(struct server *server)
+{
+	for (int i = 0; i < server->listener_count; i++)
+		ev_io_stop(server->connections.loop, &server->listeners[i]);
+}
+
+static void
 on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct server *server = timer->data;
 
+	(void)loop;
 	(void)events;
 	if (!server->connections.draining)
-		ev_io_start(loop, &server->listener);
+		start_accepting(server);
 }
 
 static void
@@ -66,7 +83,7 @@ on_connection(struct ev_loop *loop, ev_io *io, int events)
 				return; /* another worker was faster */
 			/* The connection stays in the queue, so the loop
 			 * would spin: look again in a moment. */
-			ev_io_stop(loop, io);
+			stop_accepting(server);
 			ev_timer_set(&server->pause, 0.1, 0);
 			ev_timer_start(loop, &server->pause);
 			return;
@@ -120,7 +137,7 @@ leave(struct server *server, unsigned ms)
 	if (server->connections.draining)
 		return;
 	ev_now_update(server->connections.loop);
-	ev_io_stop(server->connections.loop, &server->listener);
+	stop_accepting(server);
 	connection_drain(&server->connections);
 	start_timer(
 		server, &server->idle, left / 2 < IDLE_MS ? left / 2 : IDLE_MS);
@@ -148,39 +165,61 @@ on_term(struct ev_loop *loop, ev_signal *signal, int events)
 /* Starting ----------------------------------------------------------------- */
 
 static int
-find_listener(struct server *server)
+add_listener(struct server *server, int fd)
 {
-	int fd = muster_listener(server->muster, "http");
+	ev_io *io = &server->listeners[server->listener_count];
 
-	if (fd < 0)
-		fd = muster_listener(server->muster, NULL);
-	if (fd < 0) {
-		fprintf(stderr,
-			"http-hello: no listening socket was given: start it "
-			"by 'muster run -l 127.0.0.1:8080 -- http-hello', or "
-			"with a socket in LISTEN_FDS\n");
-		return -1;
-	}
+	if (server->listener_count == LISTENERS_MAX)
+		return 0;
 	/* The flag is the socket's, so all workers share it; all want it. */
 	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
 		fprintf(stderr, "http-hello: descriptor %d: %s\n", fd,
 			strerror(errno));
 		return -1;
 	}
-	return fd;
+	ev_io_init(io, on_connection, fd, EV_READ);
+	io->data = server;
+	server->listener_count++;
+	return 0;
+}
+
+/* Those called "http"; where none is, all (or the first, without muster). */
+static int
+find_listeners(struct server *server)
+{
+	struct muster_listener_info info;
+	int fd = muster_listener(server->muster, "http");
+	int result = 0;
+
+	if (!server->muster) {
+		fd = fd < 0 ? muster_listener(NULL, NULL) : fd;
+		result = fd < 0 ? 0 : add_listener(server, fd);
+	}
+	for (size_t i = 0; server->muster && result == 0 &&
+			   muster_listener_at(server->muster, i, &info) == 0;
+		i++)
+		if (fd < 0 || strcmp(info.name, "http") == 0)
+			result = add_listener(server, info.fd);
+	if (result == 0 && server->listener_count == 0) {
+		fprintf(stderr,
+			"http-hello: no listening socket was given: start it "
+			"by 'muster run -l 127.0.0.1:8080 -- http-hello', or "
+			"with a socket in LISTEN_FDS\n");
+		return -1;
+	}
+	return result;
 }
 
 static void
-start_watchers(struct server *server, struct ev_loop *loop, int fd)
+start_watchers(struct server *server, struct ev_loop *loop)
 {
-	ev_io_init(&server->listener, on_connection, fd, EV_READ);
 	ev_timer_init(&server->pause, on_pause_over, 0, 0);
 	ev_timer_init(&server->idle, on_idle_over, 0, 0);
 	ev_timer_init(&server->deadline, on_deadline, 0, 0);
 	ev_signal_init(&server->term, on_term, SIGTERM);
-	server->listener.data = server->pause.data = server->idle.data =
-		server->deadline.data = server->term.data = server;
-	ev_io_start(loop, &server->listener);
+	server->pause.data = server->idle.data = server->deadline.data =
+		server->term.data = server;
+	start_accepting(server);
 	ev_signal_start(loop, &server->term);
 }
 
@@ -190,15 +229,13 @@ main(void)
 	struct ev_loop *loop = ev_default_loop(EVFLAG_NOENV);
 	struct server server = {0};
 	int result = muster_attach(&server.muster);
-	int fd;
 
 	if (!loop || (result < 0 && result != -ENOENT)) {
 		fprintf(stderr, "http-hello: can't start: %s\n",
 			strerror(loop ? -result : ENOMEM));
 		return 1;
 	}
-	fd = find_listener(&server);
-	if (fd < 0)
+	if (find_listeners(&server) < 0)
 		return 1;
 	server.connections = (struct connections){
 		.loop = loop,
@@ -209,7 +246,7 @@ main(void)
 			(int)getpid()),
 		.on_close = break_when_empty,
 	};
-	start_watchers(&server, loop, fd);
+	start_watchers(&server, loop);
 	if (server.muster) {
 		muster_on_shutdown(server.muster, on_shutdown, &server);
 		result = muster_ev_start(&server.hook, loop, server.muster);

@@ -55,6 +55,33 @@ Test(examples, any_loop)
 	run_finish(run, 0);
 }
 
+/* Each address is answered, not only the first. */
+Test(examples, http_hello_on_two_addresses)
+{
+	int ports[2] = {run_free_port(), 0};
+	char addresses[2][32];
+	char body[128];
+	bool open;
+
+	do
+		ports[1] = run_free_port();
+	while (ports[1] == ports[0]);
+	for (int i = 0; i < 2; i++)
+		snprintf(addresses[i], sizeof(addresses[i]), "127.0.0.1:%d",
+			ports[i]);
+	struct run *run = RUN("--wait-ready", "-l", addresses[0], "-l",
+		addresses[1], "--", HTTP_HELLO);
+	json_decref(run_wait_status(run, 1, "ready"));
+	for (int i = 0; i < 2; i++) {
+		int fd = http_connect(ports[i]);
+
+		cr_assert_geq(fd, 0);
+		cr_expect_eq(http_get(fd, "/", body, sizeof(body), &open), 200);
+		close(fd);
+	}
+	run_stop(run);
+}
+
 Test(examples, http_hello)
 {
 	int port = run_free_port();
