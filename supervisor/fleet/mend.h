@@ -4,7 +4,7 @@
 #ifndef MUSTER_MEND_H
 #define MUSTER_MEND_H
 
-#include "keeper/keeper_protocol.h"
+#include "fleet/keeper_client.h"
 
 /*
  * A piece of advice for a start that failed at `stage` with `error` (a positive
