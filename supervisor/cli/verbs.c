@@ -57,6 +57,29 @@ print_name(FILE *out, const char *name)
 		fputc(*name == '_' ? '-' : *name, out);
 }
 
+/* The verb, its options and its words: "events [-f] [--json]". */
+static void
+print_usage(FILE *out, const struct verb *verb)
+{
+	fputs(verb->name, out);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strcmp(options[i].verb, verb->name) != 0)
+			continue;
+		fputs(" [", out);
+		if (options[i].letter != '\0') {
+			fprintf(out, "-%c", options[i].letter);
+		} else {
+			fputs("--", out);
+			print_name(out, options[i].name);
+		}
+		if (options[i].argument[0] != '\0')
+			fprintf(out, " %s", options[i].argument);
+		fputc(']', out);
+	}
+	if (verb->arguments[0] != '\0')
+		fprintf(out, " %s", verb->arguments);
+}
+
 static bool
 is_alias(const char *name, const char *aliases)
 {
@@ -202,14 +225,13 @@ check_count(const struct verb *verb, const struct call *call)
 	if (call->count >= verb->least && call->count <= verb->most)
 		return true;
 	if (call->count < verb->least)
-		fprintf(stderr, "muster: %s needs more: muster %s %s\n",
-			verb->name, verb->name, verb->arguments);
+		fprintf(stderr, "muster: %s needs more: muster ", verb->name);
 	else
 		fprintf(stderr,
-			"muster: %s: '%s' is one word too many: "
-			"muster %s %s\n",
-			verb->name, call->words[verb->most], verb->name,
-			verb->arguments);
+			"muster: %s: '%s' is one word too many: muster ",
+			verb->name, call->words[verb->most]);
+	print_usage(stderr, verb);
+	fputc('\n', stderr);
 	return false;
 }
 
@@ -264,8 +286,9 @@ verbs_print_all(FILE *out)
 void
 verbs_print(FILE *out, const struct verb *verb)
 {
-	fprintf(out, "usage: muster [--home DIR] %s %s\n\n%s.\n", verb->name,
-		verb->arguments, verb->help);
+	fputs("usage: muster [--home DIR] ", out);
+	print_usage(out, verb);
+	fprintf(out, "\n\n%s.\n", verb->help);
 	if (verb->aliases[0] != '\0')
 		fprintf(out, "Also called: %s.\n", verb->aliases);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {

@@ -92,8 +92,30 @@ Test(verbs, count_their_words, .init = cr_redirect_stderr)
 	cr_expect_not(PARSE("ls", "--json=1", NULL));
 	fflush(stderr);
 	cr_expect_stderr_eq_str(
-		"muster: reload needs more: muster reload TARGET\n"
+		"muster: reload needs more: muster reload [--no-wait] TARGET\n"
 		"muster: send needs more: muster send TARGET JSON\n"
-		"muster: ls: 'api' is one word too many: muster ls \n"
+		"muster: ls: 'api' is one word too many: muster ls [--json]\n"
 		"muster: ls: '--json=1' takes no value\n");
+}
+
+Test(verbs, help_names_the_options_of_a_verb)
+{
+	static const char *const words[] = {"events", "reload", "ping"};
+	static const char *const heads[] = {
+		"usage: muster [--home DIR] events [-f] [--json]\n",
+		"usage: muster [--home DIR] reload [--no-wait] TARGET\n",
+		"usage: muster [--home DIR] ping\n"};
+
+	for (size_t i = 0; i < 3; i++) {
+		char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+
+		cr_assert_not_null(out);
+		verbs_print(out, verbs_find(words[i]));
+		fclose(out);
+		cr_expect_eq(strncmp(text, heads[i], strlen(heads[i])), 0, "%s",
+			text);
+		free(text);
+	}
 }
