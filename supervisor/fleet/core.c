@@ -166,7 +166,8 @@ core_unseal(int fd)
 void
 core_spawn_held(struct fleet *fleet)
 {
-	while (fleet->held && fleet->spawning < CORE_SPAWNING_MAX) {
+	while (fleet->held && fleet->spawning < CORE_SPAWNING_MAX &&
+		!fleet->general.is_stopping) {
 		struct process *process = fleet->held;
 
 		fleet->held = process->next_held;

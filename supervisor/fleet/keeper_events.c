@@ -110,6 +110,9 @@ watch(struct process *process)
 	}
 	if (process->pidfd < 0)
 		return;
+	/* It executes, or ends: its exec will not be told any more. */
+	if (process->state.state == FSM_SPAWNING)
+		process_execed(process);
 	process->orphan = calloc(1, sizeof(*process->orphan));
 	if (!process->orphan)
 		return;
