@@ -17,13 +17,18 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
 	BRAIN_EXIT_FAILED = 1,
 	BRAIN_EXIT_USAGE = 2,
+	/* Where fleet/upgrade puts the memory files of a question. */
+	BRAIN_CHECK_LEDGER = 3,
+	BRAIN_CHECK_EXCHANGE = 4,
 };
 
 #define BRAIN_MEMORY_LIMIT (UINT64_C(256) << 20) /* bytes */
@@ -88,6 +93,35 @@ brain_on_ended(int code, void *data)
 	ev_break(brain->loop, EVBREAK_ALL);
 }
 
+static void
+brain_on_handed_over(void *data)
+{
+	struct brain *brain = data;
+
+	exchange_flush(brain->exchange);
+	(void)keeper_client_flush(brain->keeper);
+	/* Like one that is killed: what would be tidied up here, channels
+	 * above all, is the next one's to go on with. */
+	_exit(0);
+}
+
+/* Where the executable lies, also when another was put in its place; false: it
+ * can't be told. */
+static bool
+brain_find_program(char ret_path[PATH_MAX])
+{
+	static const char gone[] = " (deleted)";
+	ssize_t size = sys_readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+	size_t end = sizeof gone - 1;
+
+	if (size <= 0)
+		return false;
+	ret_path[size] = '\0';
+	if ((size_t)size > end && strcmp(ret_path + size - end, gone) == 0)
+		ret_path[(size_t)size - end] = '\0';
+	return true;
+}
+
 /* The start failed before anything ran: the keeper is to end as well. */
 static int
 brain_give_up(struct brain *brain, int code)
@@ -106,6 +140,7 @@ brain_plan(struct brain *brain, int argc, char **argv)
 	struct config_error error = {.text = ""};
 	struct options options = {.file = NULL};
 	char words[FLEET_WORDS_SIZE] = "";
+	char program[PATH_MAX];
 	int r = config_place_init(&place);
 
 	if (r < 0) {
@@ -125,6 +160,8 @@ brain_plan(struct brain *brain, int argc, char **argv)
 		settings.style = LINE_JSON;
 	settings.file = options.file;
 	settings.pid_file = options.pid_file;
+	if (brain_find_program(program))
+		settings.program = program;
 	r = fleet_plan(brain->fleet, &settings, &options.set, words);
 	if (r < 0)
 		log_error("%s", words[0] != '\0' ? words : strerror(-r));
@@ -139,6 +176,7 @@ brain_open(struct brain *brain)
 		.loop = brain->loop,
 		.environment = environ,
 		.ended = brain_on_ended,
+		.handed_over = brain_on_handed_over,
 		.data = brain,
 	};
 	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_EXCHANGE);
@@ -195,6 +233,22 @@ brain_run(struct brain *brain, int argc, char **argv)
 	keeper_client_up(brain->keeper);
 	ev_run(brain->loop, 0);
 	return brain->code;
+}
+
+int
+brain_check(void)
+{
+	int r = fleet_check(BRAIN_CHECK_LEDGER, BRAIN_CHECK_EXCHANGE);
+
+	if (r == 0)
+		printf("musterd %s\n", fleet_version());
+	else if (r == -EPROTO)
+		printf("%s can't read what a musterd of another version has "
+		       "written; stop it and start the new one\n",
+			fleet_version());
+	else
+		printf("the memory files: %s\n", strerror(-r));
+	return r == 0 && fflush(stdout) == 0 ? 0 : BRAIN_EXIT_FAILED;
 }
 
 int

@@ -12,4 +12,11 @@
  */
 int brain_main(int argc, char **argv);
 
+/*
+ * Whether this program could take over: looks at the memory files that
+ * fleet/upgrade hands in, changes nothing, and answers in one line on stdout.
+ * Returns the exit status of the process.
+ */
+int brain_check(void);
+
 #endif

@@ -19,5 +19,7 @@ main(int argc, char **argv)
 		sys_prctl(PR_SET_NAME, (unsigned long)(uintptr_t)brain);
 		return brain_main(argc, argv);
 	}
+	if (argc > 0 && strcmp(argv[0], "musterd: check") == 0)
+		return brain_check();
 	return keeper_main(argc, argv, "/proc/self/exe");
 }

@@ -91,13 +91,12 @@ connect_socket(struct client *client, int *ret_fd)
 }
 
 static int
-say_hello(struct client *client)
+say_hello(struct client *client, int wait_ms)
 {
 	json_t *welcome;
 	json_t *params = json_pack("{s:i, s:s}", "protocol",
 		MUSTER_PROTOCOL_VERSION, "role", "operator");
-	int code = client_call(
-		client, "hello", params, CLIENT_ANSWER_MS, &welcome);
+	int code = client_call(client, "hello", params, wait_ms, &welcome);
 
 	if (code == CLI_DONE)
 		json_decref(welcome);
@@ -106,6 +105,12 @@ say_hello(struct client *client)
 
 int
 client_open(const char *verb, struct client **ret_client)
+{
+	return client_open_within(verb, CLIENT_ANSWER_MS, ret_client);
+}
+
+int
+client_open_within(const char *verb, int wait_ms, struct client **ret_client)
 {
 	int fd = -1;
 	struct client *client = calloc(1, sizeof(*client));
@@ -128,7 +133,7 @@ client_open(const char *verb, struct client **ret_client)
 		free(client);
 		return CLI_FAILED;
 	}
-	code = say_hello(client);
+	code = say_hello(client, wait_ms);
 	if (code != CLI_DONE)
 		client_free(&client);
 	else

@@ -13,6 +13,7 @@
 
 enum {
 	CLIENT_ANSWER_MS = 10000, /* for what is answered at once */
+	CLIENT_TAKE_OVER_MS = 30000, /* for a brain that is being replaced */
 	CLIENT_FOR_EVER = -1,
 };
 
@@ -25,6 +26,10 @@ struct client;
  * CLI_FAILED.
  */
 int client_open(const char *verb, struct client **ret_client);
+
+/* The same, and waits up to `wait_ms` for the welcome. */
+int client_open_within(
+	const char *verb, int wait_ms, struct client **ret_client);
 
 /* Hangs up and frees; accepts NULL, and clears the caller's pointer. */
 void client_free(struct client **client);

@@ -276,6 +276,61 @@ control_workers(struct client *client, uint64_t id, json_t *params)
 	json_decref(result);
 }
 
+static void
+control_upgraded(const char *error, void *data)
+{
+	struct question *question = data;
+	struct client *client = question->client;
+	json_t *result;
+
+	client->waiting--;
+	if (client->peer == NULL) {
+		if (client->waiting == 0)
+			free(client);
+	} else if (error != NULL) {
+		peer_error(client->peer, question->id, "upgrade-failed", error);
+	} else {
+		result = fleet_describe_brain(client->control->fleet);
+		peer_reply(client->peer, question->id, result);
+		json_decref(result);
+	}
+	free(question);
+}
+
+static void
+control_upgrade(struct client *client, uint64_t id, json_t *params)
+{
+	char words[FLEET_WORDS_SIZE] = "there is no memory";
+	struct question *question = malloc(sizeof *question);
+	int r = -ENOMEM;
+
+	if (question != NULL) {
+		*question = (struct question){
+			.control = client->control, .client = client, .id = id};
+		client->waiting++;
+		r = fleet_upgrade(client->control->fleet,
+			json_text(params, "program"), control_upgraded,
+			question, words);
+	}
+	if (r < 0 && question != NULL)
+		client->waiting--;
+	if (r < 0) {
+		free(question);
+		peer_error(client->peer, id, "upgrade-failed", words);
+	}
+}
+
+/* Which brain answers, and what became of the last upgrade. */
+static void
+control_brain(struct client *client, uint64_t id, json_t *params)
+{
+	json_t *result = fleet_describe_brain(client->control->fleet);
+
+	(void)params;
+	peer_reply(client->peer, id, result);
+	json_decref(result);
+}
+
 /* Who may ask what. */
 static const struct {
 	const char *name;
@@ -287,6 +342,8 @@ static const struct {
 	{"reload", false, control_reload},
 	{"why", false, control_why},
 	{"events", false, control_events},
+	{"upgrade", false, control_upgrade},
+	{"brain", false, control_brain},
 	{"workers", true, control_workers},
 };
 

@@ -89,6 +89,11 @@ int exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	struct exchange **ret_exchange);
 void exchange_free(struct exchange **exchange);
 
+/* Whether exchange_new would take the memory, for who may not touch it. `fd` is
+ * borrowed. Returns as exchange_new. */
+int exchange_check(int memory_fd);
+
+
 /*
  * Ends what an earlier brain's clients and vanished processes left in the
  * memory: call once, when all groups, endpoints and living workers of the

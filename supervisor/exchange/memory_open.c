@@ -4,6 +4,7 @@
  * damaged, and a damaged one must neither stop nor mislead a brain.
  */
 #include "base/sys.h"
+#include "exchange.h"
 #include "memory_state.h"
 
 #include <errno.h>
@@ -324,6 +325,19 @@ memory_open_with(struct memory *memory, int fd, uint64_t limit, bool *ret_used)
 		memory_lay_out(memory, large, small);
 	*ret_used = used;
 	return 0;
+}
+
+int
+exchange_check(int memory_fd)
+{
+	uint32_t large, small;
+	struct stat status;
+	int r = sys_fstat(memory_fd, &status);
+
+	if (r >= 0)
+		r = memory_check_head(
+			memory_fd, status.st_size, &large, &small);
+	return r < 0 ? r : 0;
 }
 
 int

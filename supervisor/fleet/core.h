@@ -17,6 +17,7 @@ struct ledger;
 struct logfiles;
 struct output;
 struct process;
+struct upgrade;
 
 enum {
 	CORE_BUCKETS = 256,	/* of processes by number */
@@ -44,9 +45,14 @@ struct fleet {
 	uint32_t random;
 	ev_prepare turn_end;
 	ev_timer last_words;
-	bool must_check; /* at the turn's end */
-	bool is_late;	 /* stdout had its moment */
-	bool is_loaded;	 /* fleet_rebuild is over */
+	char *program;		 /* where musterd was started from, or NULL */
+	struct upgrade *upgrade; /* under way, or NULL */
+	const char *upgrade_outcome; /* that this brain came from: none, done
+					or failed … */
+	char upgrade_words[256];     /* … and why */
+	bool must_check;	     /* at the turn's end */
+	bool is_late;		     /* stdout had its moment */
+	bool is_loaded;		     /* fleet_rebuild is over */
 	bool has_ended;
 	bool is_abandoned; /* the keeper is gone */
 	bool is_closing;   /* only memory is freed */

@@ -17,6 +17,7 @@
 #include "fleet/plan.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
+#include "fleet/upgrade.h"
 #include "fleet/version.h"
 #include "mechanism/logfile.h"
 #include "mechanism/output.h"
@@ -84,6 +85,7 @@ fleet_close(struct fleet **fleet)
 
 		process_free(&process);
 	}
+	upgrade_free(&at->upgrade);
 	output_free(&at->output);
 	logfiles_free(&at->logfiles);
 	events_free(&at->events);
@@ -92,7 +94,16 @@ fleet_close(struct fleet **fleet)
 		sys_close(at->lock);
 	free(at->file);
 	free(at->pid_file);
+	free(at->program);
 	free(at);
+}
+
+int
+fleet_check(int ledger, int exchange)
+{
+	int r = ledger_check(ledger, STATE_VERSION, state_tables, STATE_TABLES);
+
+	return r < 0 ? r : exchange_check(exchange);
 }
 
 bool
@@ -367,6 +378,15 @@ scale_by(struct fleet *fleet, int64_t step)
 	}
 }
 
+static void
+upgrade_by_signal(struct fleet *fleet)
+{
+	char words[FLEET_WORDS_SIZE] = "no memory";
+
+	if (fleet_upgrade(fleet, NULL, NULL, NULL, words) < 0)
+		log_error("SIGUSR2: no upgrade: %s", words);
+}
+
 void
 fleet_signal(struct fleet *fleet, int signal)
 {
@@ -389,6 +409,9 @@ fleet_signal(struct fleet *fleet, int signal)
 	case SIGUSR1:
 		logfiles_reopen(fleet->logfiles);
 		break;
+	case SIGUSR2:
+		upgrade_by_signal(fleet);
+		break;
 	case SIGTTIN:
 		scale_by(fleet, 1);
 		break;
@@ -399,6 +422,8 @@ fleet_signal(struct fleet *fleet, int signal)
 		log_debug("signal %d has no meaning yet", signal);
 	}
 	keeper_client_took(fleet->setup.keeper, signal);
+	/* At once: what is done must not be asked of the next brain, too. */
+	(void)keeper_client_flush(fleet->setup.keeper);
 }
 
 /* Seeing ------------------------------------------------------------------- */

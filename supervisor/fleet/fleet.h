@@ -53,7 +53,14 @@ struct fleet_setup {
 	 * Called once, from the loop.
 	 */
 	void (*ended)(int code, void *data);
+
+	/* An upgrade has come to the point where the brain sends what waits
+	 * and ends; the keeper starts the next. Called from the loop. */
+	void (*handed_over)(void *data);
 	void *data;
+
+	bool is_safe; /* brains crash again and again: only what must be is
+			 done (fleet/safe.h) */
 };
 
 /* What a start says once and a later brain must know, too. */
@@ -62,6 +69,7 @@ struct fleet_settings {
 	const char *file;      /* the configuration file, or NULL */
 	const char
 		*pid_file; /* holds the keeper's pid while it lives, or NULL */
+	const char *program; /* the path of musterd, or NULL */
 };
 
 /*
@@ -158,6 +166,27 @@ void fleet_stop(struct fleet *fleet, bool at_once);
 /* What a signal to the supervisor means (interface of `run`), and the answer
  * to the keeper that it was taken on. */
 void fleet_signal(struct fleet *fleet, int signal);
+
+/*
+ * Another executable takes over: the file `path` (absolute), or where musterd
+ * was started from (NULL). `done` (NULL: nobody asks) is called once: with an
+ * error, or when the new program has said that it can and this brain ends.
+ * Returns 0; -EBUSY, -ESHUTDOWN, -ENOMEM, or what opening the file said: then
+ * the sentence is in `ret_words`, of FLEET_WORDS_SIZE bytes.
+ */
+int fleet_upgrade(struct fleet *fleet, const char *path, fleet_done *done,
+	void *data, char *ret_words);
+
+/* Which brain this is: {"version","brains","crashes","program","safe_mode",
+ * "upgrade","reason"}. New reference, or NULL without memory. */
+json_t *fleet_describe_brain(const struct fleet *fleet);
+
+/* The version of this program. */
+const char *fleet_version(void);
+
+/* Whether a brain of this version can go on from what is in the two memory
+ * files (borrowed; nothing is changed). Returns 0; -EPROTO; or an error. */
+int fleet_check(int ledger, int exchange);
 
 /* Changes how many workers an application has, to at least 0. Returns 0;
  * -ENOENT; -EBUSY: a reload runs; -ESHUTDOWN; -ERANGE; -ENOMEM. */

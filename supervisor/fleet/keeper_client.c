@@ -39,7 +39,7 @@ struct keeper_client {
 	struct ev_loop *loop;
 	struct pair pair;
 	bool is_lost;
-	uint32_t brains;
+	struct keeper_record hello;
 	ev_io readable;
 	const struct keeper_hooks *hooks;
 	void *data;
@@ -93,10 +93,17 @@ tell(struct keeper_client *client, struct pair_arrival *arrival)
 		end_name(record);
 		hooks->put_failed(record->name, record->result, client->data);
 		break;
+	case KEEPER_RENEW:
+		hooks->renewed(record->result, client->data);
+		break;
 	case KEEPER_ORPHANS:
 		log_debug("the keeper reaped %d orphans", record->result);
 		break;
 	case KEEPER_UNSUPPORTED:
+		if (record->result == KEEPER_RENEW) {
+			hooks->renewed(-EOPNOTSUPP, client->data);
+			break;
+		}
 		log_bug("the keeper doesn't know records of kind %d",
 			record->result);
 		break;
@@ -201,6 +208,17 @@ keeper_client_pass(struct keeper_client *client, const char *name, int fd)
 		r = pair_send(&client->pair, &record, fd, true, false);
 	if (r < 0)
 		sys_close(fd);
+	return r;
+}
+
+int
+keeper_client_renew(struct keeper_client *client, int program)
+{
+	struct keeper_record record = {.kind = KEEPER_RENEW};
+	int r = pair_send(&client->pair, &record, program, true, false);
+
+	if (r < 0)
+		sys_close(program);
 	return r;
 }
 
@@ -324,7 +342,7 @@ take_in(struct keeper_client *client, uint32_t asked,
 	if (record->kind == KEEPER_HELLO) {
 		if (record->hello.version != KEEPER_VERSION)
 			return -EPROTO;
-		client->brains = record->hello.brains;
+		client->hello = *record;
 		return asked == KEEPER_HELLO;
 	}
 	if (asked == KEEPER_HELLO)
@@ -487,10 +505,10 @@ keeper_client_listen(struct keeper_client *client,
 		ev_feed_event(client->loop, &client->readable, EV_READ);
 }
 
-uint32_t
-keeper_client_brains(const struct keeper_client *client)
+const struct keeper_record *
+keeper_client_hello(const struct keeper_client *client)
 {
-	return client->brains;
+	return &client->hello;
 }
 
 int

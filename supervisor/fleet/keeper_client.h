@@ -36,6 +36,9 @@ struct keeper_hooks {
 	void (*passed)(const char *name, int result, void *data);
 	/* A PUT failed: the vault lacks `name`. */
 	void (*put_failed)(const char *name, int error, void *data);
+	/* Whether the next brain will be another program: 0 or a negative
+	 * errno. */
+	void (*renewed)(int result, void *data);
 	/* The keeper is gone; nothing is told any more. */
 	void (*lost)(void *data);
 };
@@ -55,8 +58,9 @@ void keeper_client_free(struct keeper_client **client);
 void keeper_client_listen(struct keeper_client *client,
 	const struct keeper_hooks *hooks, void *data);
 
-/* How many brains this keeper started before this one. */
-uint32_t keeper_client_brains(const struct keeper_client *client);
+/* What the keeper told of the brains before this one: a HELLO. Borrowed. */
+const struct keeper_record *keeper_client_hello(
+	const struct keeper_client *client);
 
 /* The vault as it was at the start ---------------------------------------- */
 
@@ -114,6 +118,10 @@ int keeper_client_spawn(
 
 /* `fd` is given; the vault's `name` is a resume socket. Errors as above. */
 int keeper_client_pass(struct keeper_client *client, const char *name, int fd);
+
+/* Asks for the next brain to be executed from `program` (given), on trial; the
+ * hook `renewed` tells. Errors as above. */
+int keeper_client_renew(struct keeper_client *client, int program);
 
 /* These can't fail but for want of memory or keeper, and then nothing more can
  * be done than is done. */

@@ -15,6 +15,7 @@
 #include "fleet/keeper_client.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
+#include "fleet/upgrade.h"
 
 #include <ev.h>
 #include <stdlib.h>
@@ -47,6 +48,8 @@ on_failed(uint64_t number, enum keeper_stage stage, int error, void *data)
 
 	if (process)
 		process_failed(process, stage, error);
+	else
+		(void)upgrade_took_failure(data, number, stage, error);
 }
 
 static void
@@ -57,7 +60,7 @@ on_exited(uint64_t number, const struct keeper_row *row, void *data)
 
 	if (process)
 		process_exited(process, row);
-	else
+	else if (!upgrade_took_exit(fleet, number, row))
 		keeper_client_ack_exit(fleet->setup.keeper, number);
 }
 
@@ -81,6 +84,12 @@ on_put_failed(const char *name, int error, void *data)
 {
 	(void)data;
 	log_error("the keeper could not take %s: %s", name, strerror(-error));
+}
+
+static void
+on_renewed(int result, void *data)
+{
+	upgrade_renewed(data, result);
 }
 
 /* The keeper is gone --------------------------------------------------------
@@ -159,6 +168,7 @@ static const struct keeper_hooks hooks = {
 	.signalled = on_signalled,
 	.passed = on_passed,
 	.put_failed = on_put_failed,
+	.renewed = on_renewed,
 	.lost = on_lost,
 };
 

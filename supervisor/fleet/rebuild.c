@@ -23,6 +23,7 @@
 #include "fleet/process.h"
 #include "fleet/remains.h"
 #include "fleet/slot.h"
+#include "fleet/upgrade.h"
 #include "fleet/version.h"
 #include "mechanism/logfile.h"
 #include "mechanism/output.h"
@@ -84,6 +85,7 @@ load_settings(struct fleet *fleet)
 	json_t *json = fd < 0 ? NULL : core_unseal(fd);
 	const char *file = json_text(json, "file");
 	const char *pid_file = json_text(json, "pid_file");
+	const char *program = json_text(json, "program");
 
 	fleet->style = (enum line_style)json_integer_value(
 		json_object_get(json, "style"));
@@ -92,6 +94,8 @@ load_settings(struct fleet *fleet)
 	if (pid_file)
 		fleet->pid_file = strdup(pid_file);
 	fleet->keeper_pid = getppid();
+	if (program)
+		fleet->program = strdup(program);
 	json_decref(json);
 }
 
@@ -441,7 +445,8 @@ drop_leftovers(struct fleet *fleet)
 {
 	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
 		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
-		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME};
+		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME,
+		"upgrade"};
 	const char *name;
 	size_t at = 0;
 
@@ -504,6 +509,7 @@ fleet_rebuild(struct fleet *fleet)
 	exchange_settle(fleet->setup.exchange);
 	fleet->is_loaded = true;
 	core_watch(fleet);
+	upgrade_report(fleet);
 	keeper_events_listen(fleet);
 	catch_up(fleet);
 	go_on(fleet);

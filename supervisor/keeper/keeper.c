@@ -163,9 +163,7 @@ reap_one(struct keeper *keeper)
 	if (row)
 		row_ended(keeper, row, &info, &usage);
 	else if (pid == keeper->brain.pid)
-		link_brain_ended(keeper,
-			info.si_code == CLD_EXITED ? "exit status" : "signal",
-			info.si_status);
+		link_brain_ended(keeper, info.si_code, info.si_status);
 	else
 		keeper->unsent.orphans++;
 	return pid;
@@ -207,7 +205,7 @@ meet_deadlines(struct keeper *keeper)
 {
 	const struct instant *all[] = {&keeper->end_at,
 		&keeper->unsent.retry_at, &keeper->brain.start_at,
-		&keeper->signals.force_at};
+		&keeper->signals.force_at, &keeper->program.by};
 	struct instant now = clock_now(), next = INSTANT_NONE;
 
 	if (!keeper->ending && clock_is_past(keeper->signals.force_at, now))
@@ -215,6 +213,8 @@ meet_deadlines(struct keeper *keeper)
 	if (keeper->ending)
 		keeper->brain.start_at = keeper->signals.force_at =
 			INSTANT_NONE;
+	if (clock_is_past(keeper->program.by, now))
+		link_end_trial(keeper);
 	if (clock_is_past(keeper->brain.start_at, now))
 		link_start(keeper);
 	link_tell(keeper);
@@ -394,7 +394,8 @@ keeper_main(int argc, char **argv, const char *brain)
 		return 2;
 	}
 	keeper.argv = argv;
-	keeper.program = brain;
+	keeper.own = brain;
+	keeper.program.fd = keeper.program.next = -1;
 	keeper.brain.pair = -1;
 	if (prepare_process(&keeper) < 0 ||
 		place_take(&keeper.place, runs) != 0)

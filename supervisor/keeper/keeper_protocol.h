@@ -21,9 +21,12 @@
 enum {
 	KEEPER_VERSION = 1,
 	KEEPER_PAIR_FD = 3,
-	KEEPER_NAME_SIZE = 32,	       /* of a vault name, with its NUL */
-	KEEPER_PROCESSES_MAX = 4096,   /* rows of the table */
-	KEEPER_VAULT_MAX = 20480,      /* descriptors in the vault */
+	KEEPER_NAME_SIZE = 32,	     /* of a vault name, with its NUL */
+	KEEPER_PROCESSES_MAX = 4096, /* rows of the table */
+	KEEPER_VAULT_MAX = 20480,    /* descriptors in the vault */
+	KEEPER_ENDS_KEPT = 5,	     /* last ends of brains that HELLO tells */
+	KEEPER_CRASH_MS = 10000,     /* a brain that ends sooner after UP … */
+	KEEPER_TRIAL_MS = 10000,     /* for a new program's brain to be UP */
 	KEEPER_LEDGER_SIZE = 64 << 20, /* bytes of the ledger; sparse */
 };
 
@@ -66,6 +69,12 @@ enum keeper_kind {
 			    errno; -EAGAIN: the socket is full) */
 	KEEPER_TOOK,	 /* .signal: a SIGNALLED was taken on */
 	KEEPER_END,	 /* .result = exit code: close, reap and exit */
+	KEEPER_RENEW,	 /* one descriptor, an executable file: this brain will
+			    end now, and the next is executed from there, on
+			    trial. Where that one ends before it is UP, or isn't
+			    UP in KEEPER_TRIAL_MS, the file is forgotten, and
+			    the next is executed from the file before. Answer:
+			    RENEW with .result (0 or negative errno) */
 
 	/* keeper to brain */
 	KEEPER_GIVEN = 64, /* .name, one descriptor */
@@ -105,6 +114,21 @@ enum keeper_state {
 	KEEPER_ENDED, /* reaped; waits for ACK_EXIT */
 };
 
+/* What HELLO says of a new program. */
+enum keeper_trial {
+	KEEPER_TRIAL_NONE,
+	KEEPER_TRIAL_RUNS,   /* this brain is it */
+	KEEPER_TRIAL_FAILED, /* the brain before this one was it, and ended */
+	KEEPER_TRIAL_LATE, /* … and was killed, since it was not UP in time */
+};
+
+/* How a brain ended. */
+struct keeper_brain_end {
+	uint8_t code;	/* CLD_EXITED, CLD_KILLED or CLD_DUMPED; 0: none yet */
+	uint8_t status; /* exit code or signal */
+	uint16_t lived; /* tenths of a second after UP; 0xffff: it was not UP */
+};
+
 struct keeper_row {
 	int32_t pid;
 	uint16_t state;	  /* enum keeper_state */
@@ -129,6 +153,12 @@ struct keeper_record {
 			uint32_t version;
 			int32_t pid;	 /* the sender's */
 			uint32_t brains; /* how many were started before */
+			/* In a row, each a crash (an end without END, and not
+			 * by SIGKILL) within KEEPER_CRASH_MS of UP. */
+			uint32_t crashes;
+			uint32_t trial; /* enum keeper_trial */
+			/* The last ends, newest first. */
+			struct keeper_brain_end ends[KEEPER_ENDS_KEPT];
 		} hello;
 		struct keeper_row row;
 		struct {

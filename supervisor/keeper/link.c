@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -166,6 +167,33 @@ pass(const struct vault *vault, const char *name, int fd)
 	return sent < 0 ? (int)sent : 0;
 }
 
+static void
+set_next(struct program *program, int fd)
+{
+	if (program->next >= 0)
+		sys_close(program->next);
+	program->next = fd;
+}
+
+static void
+is_up(struct keeper *keeper)
+{
+	struct program *program = &keeper->program;
+
+	keeper->brain.up = keeper->brain.ever_up = true;
+	keeper->brain.up_at = clock_now();
+	keeper->brain.failures = 0;
+	program->by = INSTANT_NONE;
+	if (program->trial == KEEPER_TRIAL_RUNS) {
+		if (program->fd >= 0)
+			sys_close(program->fd);
+		program->fd = program->next;
+		program->next = -1;
+		keeper->brain.crashes = 0;
+	}
+	program->trial = KEEPER_TRIAL_NONE;
+}
+
 /* Carries out one record; `fd` is closed or kept. */
 static void
 serve_record(struct keeper *keeper, struct keeper_record record, int fd)
@@ -178,8 +206,7 @@ serve_record(struct keeper *keeper, struct keeper_record record, int fd)
 	case KEEPER_UNSUPPORTED:
 		break;
 	case KEEPER_UP:
-		keeper->brain.up = keeper->brain.ever_up = true;
-		keeper->brain.failures = 0;
+		is_up(keeper);
 		break;
 	case KEEPER_PUT:
 		record.result =
@@ -218,6 +245,14 @@ serve_record(struct keeper *keeper, struct keeper_record record, int fd)
 	case KEEPER_TOOK:
 		signals_took(&keeper->signals, record.signal);
 		break;
+	case KEEPER_RENEW:
+		record.result = fd < 0 ? fd : 0;
+		if (fd >= 0) {
+			set_next(&keeper->program, fd);
+			keeper->program.must_try = true;
+		}
+		answer(keeper, record);
+		return;
 	case KEEPER_END:
 		keeper_signal_all(keeper, SIGKILL);
 		keeper_end(keeper, record.result, END_PATIENCE_MS);
@@ -421,6 +456,10 @@ link_news(struct keeper *keeper, struct row *row, enum table_news news)
 _Noreturn static void
 run_brain(const struct keeper *keeper, int pair)
 {
+	const struct program *program = &keeper->program;
+	int file = program->trial == KEEPER_TRIAL_RUNS ? program->next
+						       : program->fd;
+	char path[32];
 	sigset_t none;
 	int error;
 
@@ -435,9 +474,11 @@ run_brain(const struct keeper *keeper, int pair)
 	if (error >= 0)
 		error = sys_sigprocmask(SIG_SETMASK, &none, NULL);
 	keeper->argv[0] = (char *)(uintptr_t) "musterd: brain";
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	if (error >= 0)
-		error = sys_execve(keeper->program, keeper->argv, environ);
-	log_error("can't execute %s: %s", keeper->program, strerror(-error));
+		error = sys_execve(
+			file < 0 ? keeper->own : path, keeper->argv, environ);
+	log_error("can't execute the brain: %s", strerror(-error));
 	_exit(127);
 }
 
@@ -471,28 +512,104 @@ start(struct keeper *keeper)
 void
 link_start(struct keeper *keeper)
 {
+	struct keeper_record hello = {.kind = KEEPER_HELLO,
+		.hello = {.version = KEEPER_VERSION, .pid = getpid()}};
 	struct brain *brain = &keeper->brain;
+	struct program *program = &keeper->program;
 	int error;
 
 	brain->start_at = INSTANT_NONE;
 	brain->up = brain->heeds = false;
 	keeper->unsent = (struct unsent){.orphans = keeper->unsent.orphans};
+	if (program->must_try) {
+		program->trial = KEEPER_TRIAL_RUNS;
+		program->by = clock_after_ms(clock_now(), KEEPER_TRIAL_MS);
+	}
+	program->must_try = false;
 	error = start(keeper);
 	if (error) {
-		link_brain_ended(keeper, strerror(-error), -error);
+		link_brain_ended(keeper, 0, -error);
 		return;
 	}
-	answer(keeper,
-		(struct keeper_record){.kind = KEEPER_HELLO,
-			.hello = {KEEPER_VERSION, getpid(), brain->started++}});
+	hello.hello.brains = brain->started++;
+	hello.hello.trial = program->trial;
+	/* What crashed was another program. */
+	if (program->trial != KEEPER_TRIAL_RUNS)
+		hello.hello.crashes = brain->crashes;
+	memcpy(hello.hello.ends, brain->ends, sizeof(brain->ends));
+	answer(keeper, hello);
 }
 
 void
-link_brain_ended(struct keeper *keeper, const char *how, int status)
+link_end_trial(struct keeper *keeper)
+{
+	keeper->program.by = INSTANT_NONE;
+	keeper->program.trial = KEEPER_TRIAL_LATE;
+	if (keeper->brain.pid)
+		sys_kill(keeper->brain.pid, SIGKILL);
+}
+
+/* Notes how a brain ended, for the next ones. */
+static void
+note_end(struct brain *brain, int code, int status)
+{
+	int64_t lived = clock_ms_between(brain->up_at, clock_now());
+	struct keeper_brain_end end = {
+		(uint8_t)code, (uint8_t)status, UINT16_MAX};
+
+	if (brain->up)
+		end.lived = lived / 100 < UINT16_MAX ? (uint16_t)(lived / 100)
+						     : UINT16_MAX - 1;
+	memmove(brain->ends + 1, brain->ends,
+		sizeof(brain->ends) - sizeof(*brain->ends));
+	brain->ends[0] = end;
+	/* What somebody kills has not crashed. */
+	if (brain->up && lived >= KEEPER_CRASH_MS)
+		brain->crashes = 0;
+	else if (brain->up && (code == CLD_EXITED || status != SIGKILL))
+		brain->crashes++;
+}
+
+/* The n-th failure in a row: how long to wait. */
+static int
+back_off(uint32_t failures)
+{
+	int delay = FIRST_DELAY_MS;
+
+	for (uint32_t i = 1; i < failures && delay < LONGEST_DELAY_MS; i++)
+		delay *= 2;
+	return delay < LONGEST_DELAY_MS ? delay : LONGEST_DELAY_MS;
+}
+
+/* When the next brain is due, in milliseconds. */
+static int
+judge(struct keeper *keeper, int code, int status)
 {
 	struct brain *brain = &keeper->brain;
-	int delay = 0;
+	struct program *program = &keeper->program;
+
+	if (program->must_try && brain->up)
+		return 0; /* it ended since it said so */
+	note_end(brain, code, status);
+	if (program->next >= 0) {
+		/* The new program was not up: the one before goes on. */
+		if (program->trial != KEEPER_TRIAL_LATE)
+			program->trial = KEEPER_TRIAL_FAILED;
+		program->by = INSTANT_NONE;
+		set_next(program, -1);
+		return 0;
+	}
+	if (brain->up)
+		return brain->crashes > 1 ? back_off(brain->crashes - 1) : 0;
+	return back_off(++brain->failures);
+}
+
+void
+link_brain_ended(struct keeper *keeper, int code, int status)
+{
+	struct brain *brain = &keeper->brain;
 	struct row *row;
+	int delay;
 
 	/* Nobody hears answers now, but what it last said still counts. */
 	brain->pid = 0;
@@ -514,19 +631,15 @@ link_brain_ended(struct keeper *keeper, const char *how, int status)
 	signals_repeat(&keeper->signals);
 	if (keeper->ending)
 		return;
-	if (!brain->up) {
-		delay = FIRST_DELAY_MS;
-		for (uint32_t i = 0; i < brain->failures; i++)
-			if (delay < LONGEST_DELAY_MS)
-				delay *= 2;
-		if (delay > LONGEST_DELAY_MS)
-			delay = LONGEST_DELAY_MS;
-		brain->failures++;
-	}
+	delay = judge(keeper, code, status);
 	if (!brain->ever_up && brain->failures >= FAILURES_AT_START) {
 		log_error("gave up: the brain ended %d times before it was up, "
 			  "the last time by %s %d",
-			FAILURES_AT_START, how, status);
+			FAILURES_AT_START,
+			code == 0	     ? "errno"
+			: code == CLD_EXITED ? "exit status"
+					     : "signal",
+			status);
 		keeper_end(keeper, 1, 0);
 	}
 	brain->start_at = clock_after_ms(clock_now(), delay);

@@ -26,6 +26,18 @@ struct brain {
 	bool ever_up;
 	struct instant start_at; /* when the next is due */
 	uint32_t interest;	 /* epoll's, of the pair */
+	struct instant up_at;	 /* of the one that is up */
+	uint32_t crashes;	 /* as HELLO tells */
+	struct keeper_brain_end ends[KEEPER_ENDS_KEPT];
+};
+
+/* The executable of brains. */
+struct program {
+	int fd;		   /* -1: our own */
+	int next;	   /* to be tried, or -1 */
+	bool must_try;	   /* the next brain is executed from `next` */
+	uint32_t trial;	   /* enum keeper_trial */
+	struct instant by; /* the one on trial must be up */
 };
 
 /* What is under way to the brain and didn't fit the pair's buffer. */
@@ -43,7 +55,8 @@ struct unsent {
 struct keeper {
 	int epoll, signal_fd;
 	char **argv;
-	const char *program; /* of the brain */
+	const char *own; /* path of our own executable */
+	struct program program;
 	struct rlimit files; /* as we were started with, for children */
 	struct brain brain;
 	struct unsent unsent;
@@ -92,7 +105,11 @@ void link_tell(struct keeper *keeper);
 /* News of a row. A brain that doesn't know the table yet will LIST it. */
 void link_news(struct keeper *keeper, struct row *row, enum table_news news);
 
-/* The brain was reaped: `how` for people. Decides when the next is due. */
-void link_brain_ended(struct keeper *keeper, const char *how, int status);
+/* The brain was reaped: a code of waitid(2), 0 where it could not be started
+ * (then `status` is an errno). Decides when the next is due. */
+void link_brain_ended(struct keeper *keeper, int code, int status);
+
+/* The one on trial is not up in time. */
+void link_end_trial(struct keeper *keeper);
 
 #endif

@@ -229,7 +229,6 @@ Test(brain_kill, messages_go_on)
 	json_t *before = run_wait_status(run, 2, "ready");
 
 	run_wait(run, RUN_OUT, "is ready");
-	size_t told = run_count(run, RUN_OUT, "is ready");
 	for (int i = 0; i < 3; i++) {
 		char body[32];
 		char line[64];
@@ -243,9 +242,9 @@ Test(brain_kill, messages_go_on)
 		expect_same_pids(before, after);
 		json_decref(after);
 	}
-	/* A resumed channel tells nobody that others are ready, as they were.
-	 */
-	cr_expect_eq(run_count(run, RUN_OUT, "is ready"), told);
+	/* A resumed channel tells nobody that others are ready, as they were:
+	 * each has heard of the other once at most, when that was new. */
+	cr_expect_leq(run_count(run, RUN_OUT, "is ready"), 2u);
 	/* A successor of worker 2 is greeted by worker 1, and greets it. */
 	size_t greeted = run_count(run, RUN_OUT, "any.0 | worker 2 says");
 	cr_expect_eq(COMMAND(run, "reload", "2"), 0, "%s", run_said(run));
