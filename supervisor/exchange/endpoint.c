@@ -140,10 +140,12 @@ endpoint_set_peer(struct endpoint *endpoint, struct peer *peer)
 	exchange_drop_outbox(&waiting);
 }
 
-/* The joined workers of the group hear of it; the text is written once. */
+/* The joined workers of the group hear of it, all or none; the text is written
+ * once. */
 static void
-endpoint_tell(struct endpoint *endpoint, const char *state)
+endpoint_tell(struct endpoint *endpoint)
 {
+	const char *state = endpoint->is_ready ? "ready" : "gone";
 	struct group *group = endpoint->group;
 	struct memory *memory = group->exchange->memory;
 	json_t *body = json_pack("{s:s, s:I, s:s, s:s}", "event", "peer", "id",
@@ -161,9 +163,19 @@ endpoint_tell(struct endpoint *endpoint, const char *state)
 			(void)peer_send_text(
 				other->peer, MUSTER_MESSAGE, 0, text, size);
 	}
+	memory_set_told(memory, endpoint->id, endpoint->is_ready);
 	memory_commit(memory);
 	free(text);
 	json_decref(body);
+}
+
+void
+endpoint_tell_again(struct endpoint *endpoint)
+{
+	if (endpoint->id < MEMORY_TOLD_MAX &&
+		memory_is_told(endpoint->group->exchange->memory,
+			endpoint->id) != endpoint->is_ready)
+		endpoint_tell(endpoint);
 }
 
 void
@@ -175,7 +187,7 @@ endpoint_set_ready(struct endpoint *endpoint, bool ready)
 	/* What is only made again after an earlier brain is no news. */
 	if (!endpoint->group->exchange->is_used ||
 		endpoint->group->exchange->is_settled)
-		endpoint_tell(endpoint, ready ? "ready" : "gone");
+		endpoint_tell(endpoint);
 	if (ready)
 		endpoint->group->must_dispatch = true;
 }

@@ -237,6 +237,25 @@ memory_next_client(struct memory *memory)
 	return memory->head->clients_used++;
 }
 
+bool
+memory_is_told(const struct memory *memory, uint32_t id)
+{
+	return id < MEMORY_TOLD_MAX &&
+	       (memory->told[id / 8] >> id % 8 & 1) != 0;
+}
+
+void
+memory_set_told(struct memory *memory, uint32_t id, bool told)
+{
+	uint8_t bit = (uint8_t)(1u << id % 8), *byte;
+
+	if (id >= MEMORY_TOLD_MAX)
+		return;
+	byte = &memory->told[id / 8];
+	journal_set(&memory->journal, *byte,
+		(uint8_t)(told ? *byte | bit : *byte & ~bit));
+}
+
 uint32_t
 memory_requests_used(const struct memory *memory)
 {

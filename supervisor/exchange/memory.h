@@ -26,6 +26,7 @@ enum {
 	MEMORY_CHANNELS_MAX = 8192,
 	MEMORY_RING_SIZE = 4096, /* entries; a power of two */
 	MEMORY_REQUESTS_MAX = 65536,
+	MEMORY_TOLD_MAX = 65536, /* endpoints */
 	/* Small blocks that only what 0 says may use. */
 	MEMORY_RESERVE = 256,
 };
@@ -222,6 +223,13 @@ uint32_t memory_channels_used(const struct memory *memory);
 
 /* A number that was never given out before in the memory's life, from 0. */
 uint32_t memory_next_client(struct memory *memory);
+
+/*
+ * Whether the endpoint `id` was announced as ready. Of ids from MEMORY_TOLD_MAX
+ * on nothing is kept: always false.
+ */
+bool memory_is_told(const struct memory *memory, uint32_t id);
+void memory_set_told(struct memory *memory, uint32_t id, bool told);
 
 /* Requests: rows that were ever written are 0 … used minus 1. */
 uint32_t memory_requests_used(const struct memory *memory);

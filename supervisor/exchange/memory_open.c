@@ -28,7 +28,7 @@ memory_round(size_t size)
 
 /* Where the parts lie; the same sum for a new file and for a used one. */
 struct memory_plan {
-	size_t journal, channels, entries, requests, small, large, size;
+	size_t journal, told, channels, entries, requests, small, large, size;
 };
 
 static struct memory_plan
@@ -37,7 +37,8 @@ memory_plan(uint32_t large_count, uint32_t small_count)
 	struct memory_plan plan;
 
 	plan.journal = memory_round(sizeof(struct memory_head));
-	plan.channels = plan.journal + memory_round(sizeof(struct journal_log));
+	plan.told = plan.journal + memory_round(sizeof(struct journal_log));
+	plan.channels = plan.told + memory_round(MEMORY_TOLD_MAX / 8);
 	plan.requests =
 		plan.channels + memory_round(MEMORY_CHANNELS_MAX *
 					     sizeof(struct memory_channel));
@@ -88,6 +89,7 @@ memory_map(struct memory *memory, int fd, const struct memory_plan *plan)
 	memory->view.small = memory->base + plan->small;
 	memory->view.large = memory->base + plan->large;
 	memory->requests = (void *)(memory->base + plan->requests);
+	memory->told = memory->base + plan->told;
 	memory->journal.base = memory->base;
 	memory->journal.log = (void *)(memory->base + plan->journal);
 	memory->view.journal = &memory->journal;

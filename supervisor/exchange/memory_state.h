@@ -23,6 +23,7 @@ struct memory {
 	size_t size;
 	struct memory_head *head;
 	struct memory_place *requests;
+	uint8_t *told; /* a bit for each endpoint's address */
 
 	uint32_t *references;		   /* a count for each block */
 	uint32_t *free_large, *free_small; /* stacks: the last freed is warm */

@@ -265,4 +265,7 @@ exchange_settle(struct exchange *exchange)
 	exchange_settle_rows(exchange);
 	exchange_settle_peers(exchange);
 	exchange_settle_requests(exchange);
+	for (uint32_t i = 0; i < exchange->endpoint_room; i++)
+		if (exchange->endpoints[i] != NULL)
+			endpoint_tell_again(exchange->endpoints[i]);
 }

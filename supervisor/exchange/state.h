@@ -212,6 +212,9 @@ bool group_adopt_waiting(struct group *group, uint32_t channel);
  * none. NULL without memory. */
 struct outbox *endpoint_outbox(struct endpoint *endpoint);
 
+/* Tells the workers what an earlier brain died before telling. */
+void endpoint_tell_again(struct endpoint *endpoint);
+
 /* Goes on with the row of an earlier brain. Returns false: it has one. */
 bool endpoint_adopt_outbox(struct endpoint *endpoint, uint32_t channel);
 

@@ -220,6 +220,9 @@ obey(struct brain *brain, struct walk *walk, char what, uint32_t value)
 	case 'Y':
 		endpoint_set_ready(brain->endpoints[value], true);
 		return 0;
+	case 'N':
+		endpoint_set_ready(brain->endpoints[value], false);
+		return 0;
 	case 'R':
 		return brain->exchange->requests.open;
 	case 'P':

@@ -185,6 +185,10 @@ worker_from_zero(struct walk *walk, struct walk_worker *worker,
 				number_after(body, "\"sequence\":"));
 		else if (strstr(body, "\"welcome\"") != NULL)
 			worker->is_attached = true;
+		else if (strstr(body, "\"ready\"") != NULL)
+			worker->ready_events++;
+		else if (strstr(body, "\"gone\"") != NULL)
+			worker->gone_events++;
 		return;
 	}
 	if (header->id >= WALK_FRAMES) {
@@ -628,6 +632,13 @@ walk_ready(struct walk *walk, uint32_t slot)
 {
 	walk->workers[slot].is_ready = true;
 	(void)walk_tell(walk, 'Y', slot);
+}
+
+void
+walk_not_ready(struct walk *walk, uint32_t slot)
+{
+	walk->workers[slot].is_ready = false;
+	(void)walk_tell(walk, 'N', slot);
 }
 
 void

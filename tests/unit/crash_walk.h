@@ -48,6 +48,7 @@ struct walk_worker {
 	bool answers, acknowledges;
 	int fd, brain_fd;
 	uint32_t sent, received;
+	uint32_t ready_events, gone_events; /* that it was told */
 	bool is_attached; /* it may write: welcomed or resumed */
 
 	struct walk_frame unacked[WALK_FRAMES];
@@ -109,5 +110,6 @@ uint32_t walk_hand(struct walk *walk, uint32_t slot, uint32_t to);
 void walk_die(struct walk *walk, uint32_t slot);
 void walk_spawn(struct walk *walk, uint32_t slot);
 void walk_ready(struct walk *walk, uint32_t slot);
+void walk_not_ready(struct walk *walk, uint32_t slot);
 
 #endif
