@@ -136,6 +136,10 @@ endpoint_set_peer(struct endpoint *endpoint, struct peer *peer)
 	endpoint->outbox = peer != NULL ? peer->outbox : NULL;
 	if (waiting == NULL)
 		return;
+	/* Who comes after a brain that dies meanwhile must know that what is
+	 * left is younger than what the peer has. */
+	journal_set(waiting->view->journal, outbox_row(waiting)->flags,
+		MEMORY_LEAVING);
 	outbox_take_all(waiting, endpoint_move, endpoint);
 	exchange_drop_outbox(&waiting);
 }

@@ -45,6 +45,7 @@ enum memory_flag {
 	MEMORY_SETTLED = 1,    /* its first frame told whether it takes part */
 	MEMORY_TAKES_PART = 2, /* counts, acknowledges and resumes */
 	MEMORY_JOINED = 4,
+	MEMORY_LEAVING = 8, /* of MEMORY_WAITING: it is being emptied */
 };
 
 /* The row of a channel. */

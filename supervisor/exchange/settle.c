@@ -3,36 +3,40 @@
  * lives on was made again: requests under way go on, what waits goes on
  * waiting, and what belongs to nobody any more goes back.
  */
+#include "base/log.h"
 #include "state.h"
 
-static struct peer *
-exchange_peer_of(struct exchange *exchange, uint32_t channel, uint64_t process)
-{
-	for (struct link *l = exchange->peers.next; l != &exchange->peers;
-		l = l->next) {
-		struct peer *peer = list_member(l, struct peer, link);
+#include <stdlib.h>
 
-		if (peer->outbox->channel == channel &&
-			peer->process == process)
-			return peer;
-	}
-	return NULL;
+/* Who of this life has which row. */
+struct owners {
+	struct peer *by_row[MEMORY_CHANNELS_MAX];
+};
+
+static struct peer *
+exchange_peer_of(
+	const struct owners *owners, uint32_t channel, uint64_t process)
+{
+	struct peer *peer =
+		channel < MEMORY_CHANNELS_MAX ? owners->by_row[channel] : NULL;
+
+	return peer != NULL && peer->process == process ? peer : NULL;
 }
 
 static bool
 exchange_adopt_request(void *context, struct request *request,
 	const struct memory_request *row)
 {
-	struct exchange *exchange = context;
+	struct owners *owners = context;
 	struct peer *asker = exchange_peer_of(
-		exchange, row->asker_channel, row->asker_process);
+		owners, row->asker_channel, row->asker_process);
 	struct peer *asked = NULL;
 
 	if (asker == NULL)
 		return false; /* nobody waits for the answer */
 	if (row->asked_channel != MEMORY_NONE)
 		asked = exchange_peer_of(
-			exchange, row->asked_channel, row->asked_process);
+			owners, row->asked_channel, row->asked_process);
 	request->asker = asker;
 	request->asked = asked;
 	list_append(&asker->asking, &request->of_asker);
@@ -182,10 +186,23 @@ exchange_settle_requests(struct exchange *exchange)
 	}
 }
 
+/* Settles the rows that nobody has and whose flag MEMORY_LEAVING is so. */
+static void
+exchange_settle_left(struct exchange *exchange, uint32_t leaving)
+{
+	const struct memory_channel *rows = exchange->view->channels;
+
+	for (uint32_t c = 0; c < memory_channels_used(exchange->memory); c++)
+		if (rows[c].use != MEMORY_FREE &&
+			(rows[c].flags & MEMORY_LEAVING) == leaving &&
+			!exchange_has_row(exchange, c))
+			exchange_settle_row(exchange, c);
+}
+
 /*
- * Queues that wait go on as they are before others are emptied into them: what
- * a process that is gone had not moved there yet is younger. What moves makes
- * new rows, which lie behind or have an owner.
+ * Order: what waits goes on waiting before others are emptied into it, since
+ * what a process that is gone had not handed on yet is younger; what was on its
+ * way from a queue to a process comes last.
  */
 static void
 exchange_settle_rows(struct exchange *exchange)
@@ -195,12 +212,33 @@ exchange_settle_rows(struct exchange *exchange)
 
 	for (uint32_t c = 0; c < used; c++)
 		if (rows[c].use == MEMORY_WAITING &&
+			!(rows[c].flags & MEMORY_LEAVING) &&
 			!exchange_has_row(exchange, c))
 			(void)exchange_adopt_row(exchange, c);
-	for (uint32_t c = 0; c < used; c++)
-		if (rows[c].use != MEMORY_FREE &&
-			!exchange_has_row(exchange, c))
-			exchange_settle_row(exchange, c);
+	exchange_settle_left(exchange, 0);
+	exchange_settle_left(exchange, MEMORY_LEAVING);
+}
+
+/* Requests go on with who asked and who was asked. Without memory to find these
+ * they end: then nothing works. */
+static void
+exchange_recover_requests(struct exchange *exchange)
+{
+	struct owners *owners = calloc(1, sizeof *owners);
+
+	if (owners == NULL) {
+		log_error("there is no memory for the open requests of the "
+			  "master before: they are lost");
+		return;
+	}
+	for (struct link *l = exchange->peers.next; l != &exchange->peers;
+		l = l->next) {
+		struct peer *peer = list_member(l, struct peer, link);
+
+		owners->by_row[peer->outbox->channel] = peer;
+	}
+	requests_recover(&exchange->requests, exchange_adopt_request, owners);
+	free(owners);
 }
 
 /* Who takes no part ---------------------------------------------------------
@@ -261,7 +299,7 @@ exchange_settle(struct exchange *exchange)
 	exchange->is_settled = true;
 	if (!exchange->is_used)
 		return;
-	requests_recover(&exchange->requests, exchange_adopt_request, exchange);
+	exchange_recover_requests(exchange);
 	exchange_settle_rows(exchange);
 	exchange_settle_peers(exchange);
 	exchange_settle_requests(exchange);
