@@ -23,8 +23,9 @@
 #include <unistd.h>
 
 enum {
-	CONTROL_ACCEPTS = 16,	 /* connections taken in one turn */
-	CONTROL_PAUSE_MS = 1000, /* without descriptors nothing is accepted */
+	CONTROL_ACCEPTS = 16,	  /* connections taken in one turn */
+	CONTROL_PAUSE_MS = 1000,  /* without descriptors nothing is accepted */
+	CONTROL_WAITING_MAX = 64, /* reloads that one client waits for */
 };
 
 struct client {
@@ -50,8 +51,7 @@ struct control {
 
 /* Who asked for something whose answer comes later. */
 struct question {
-	struct control *control;
-	struct client *client; /* NULL: it went away */
+	struct client *client; /* its peer is NULL when it went away */
 	uint64_t id;
 };
 
@@ -169,13 +169,18 @@ control_reload(struct client *client, uint64_t id, json_t *params)
 
 	if (!control_find(client, id, params, &target))
 		return;
+	if (client->waiting >= CONTROL_WAITING_MAX) {
+		peer_error(client->peer, id, "bad-request",
+			"reload: too many of yours are under way; wait for "
+			"one to end");
+		return;
+	}
 	question = malloc(sizeof *question);
 	if (question == NULL) {
 		control_refuse_reload(client, id, -ENOMEM);
 		return;
 	}
-	*question = (struct question){
-		.control = client->control, .client = client, .id = id};
+	*question = (struct question){.client = client, .id = id};
 	client->waiting++;
 	r = fleet_reload(fleet, &target, control_reloaded, question);
 	if (r < 0) {

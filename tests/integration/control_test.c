@@ -316,6 +316,30 @@ Test(control, what_a_guest_may_ask)
 	run_stop(run);
 }
 
+/* What waits for its answer is kept, so there is a bound. */
+Test(control, a_client_has_so_many_reloads_under_way)
+{
+	static const char reload[] =
+		"{\"method\":\"reload\",\"params\":{\"target\":\"api\"}}";
+	struct run *run = RUN(
+		"--name", "api", "--reload-soak", "60000", "--", ROGUE, "join");
+	struct wire_frame frame = {.kind = WIRE_REQUEST,
+		.body = reload,
+		.body_size = sizeof(reload) - 1};
+
+	json_decref(run_wait_status(run, 1, "ready"));
+	struct wire wire = {.fd = connect_raw(run)};
+	cr_expect_not_null(
+		strstr(ask(&wire, "{\"protocol\":1,\"role\":\"operator\"}"),
+			"\"id\""));
+	for (frame.id = 100; frame.id < 165; frame.id++)
+		cr_assert(wire_send(&wire, &frame));
+	/* None of the 64 before it has been answered. */
+	cr_expect_not_null(strstr(hear(&wire), "\"bad-request\""));
+	hang_up(&wire);
+	run_stop(run);
+}
+
 Test(control, ls_shows_where_it_listens)
 {
 	struct run *run =
