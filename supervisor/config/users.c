@@ -1,7 +1,8 @@
 /*
  * users: the user database, read with buffers of our own. These calls may read
- * files or ask a name service, so only reading a configuration makes them,
- * never the running supervisor.
+ * files or ask a name service, so only reading a configuration makes them: at
+ * the start, and when SIGHUP has it read again. A name service that hangs then
+ * holds the brain up; numbers instead of names ask nobody.
  */
 #include "config/users.h"
 
