@@ -310,8 +310,7 @@ control_upgrade(struct client *client, uint64_t id, json_t *params)
 	int r = -ENOMEM;
 
 	if (question != NULL) {
-		*question = (struct question){
-			.control = client->control, .client = client, .id = id};
+		*question = (struct question){.client = client, .id = id};
 		client->waiting++;
 		r = fleet_upgrade(client->control->fleet,
 			json_text(params, "program"), control_upgraded,

@@ -55,6 +55,57 @@ Test(examples, any_loop)
 	run_finish(run, 0);
 }
 
+/* The file beside a program describes it, with a port of the test's own. */
+static struct run *
+run_file(const char *program, const char *port)
+{
+	char folder[256];
+	char *slash, *at, text[1024];
+	FILE *file;
+	size_t size;
+
+	snprintf(folder, sizeof(folder), "%s", program);
+	slash = strrchr(folder, '/');
+	cr_assert_not_null(slash);
+	*slash = '\0';
+	cr_assert_eq(chdir(folder), 0);
+	if (!port)
+		return RUN("muster.json");
+	file = fopen("muster.json", "re");
+	cr_assert_not_null(file);
+	size = fread(text, 1, sizeof(text) - 1, file);
+	text[size] = '\0';
+	fclose(file);
+	at = strstr(text, "8080");
+	cr_assert_not_null(at);
+	snprintf(folder, sizeof(folder), "/tmp/muster-file-%s.json", port);
+	file = fopen(folder, "we");
+	cr_assert_not_null(file);
+	fprintf(file, "%.*s%s%s", (int)(at - text), text, port, at + 4);
+	fclose(file);
+	return RUN(folder);
+}
+
+Test(examples, their_files_run)
+{
+	static const struct {
+		const char *program;
+		size_t workers;
+	} files[] = {{ANY_LOOP, 2}, {CLUSTER_TOUR, 4}, {HTTP_HELLO, 4}};
+	char port[16], path[64];
+
+	snprintf(port, sizeof(port), "%d", run_free_port());
+	for (size_t i = 0; i < 3; i++) {
+		struct run *run =
+			run_file(files[i].program, i == 2 ? port : NULL);
+
+		json_decref(run_wait_status(run, files[i].workers, "ready"));
+		run_stop(run);
+	}
+	snprintf(path, sizeof(path), "/tmp/muster-file-%s.json", port);
+	unlink(path);
+}
+
 /* Each address is answered, not only the first. */
 Test(examples, http_hello_on_two_addresses)
 {
