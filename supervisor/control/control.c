@@ -191,6 +191,20 @@ control_reload(struct client *client, uint64_t id, json_t *params)
 }
 
 static void
+control_reopen(struct client *client, uint64_t id, json_t *params)
+{
+	int r = fleet_reopen(client->control->fleet);
+
+	(void)params;
+	if (r < 0)
+		peer_error(client->peer, id, "app-reopen-failed",
+			"a log file can't be opened; the supervisor's messages "
+			"say which and why");
+	else
+		peer_reply(client->peer, id, NULL);
+}
+
+static void
 control_tell_event(json_t *event, void *data)
 {
 	struct client *client = data;
@@ -344,6 +358,7 @@ static const struct {
 	{"ls", false, control_ls},
 	{"ping", false, control_ping},
 	{"reload", false, control_reload},
+	{"reopen", false, control_reopen},
 	{"why", false, control_why},
 	{"events", false, control_events},
 	{"upgrade", false, control_upgrade},

@@ -321,6 +321,12 @@ fleet_stop(struct fleet *fleet, bool at_once)
 	core_check(fleet);
 }
 
+int
+fleet_reopen(struct fleet *fleet)
+{
+	return logfiles_reopen(fleet->logfiles);
+}
+
 /* Signals ------------------------------------------------------------------ */
 
 static void
@@ -407,7 +413,7 @@ fleet_signal(struct fleet *fleet, int signal)
 		fleet_stop(fleet, true);
 		break;
 	case SIGUSR1:
-		logfiles_reopen(fleet->logfiles);
+		(void)fleet_reopen(fleet);
 		break;
 	case SIGUSR2:
 		upgrade_by_signal(fleet);

@@ -163,6 +163,10 @@ int fleet_apply(struct fleet *fleet, const struct config_set *set,
  */
 void fleet_stop(struct fleet *fleet, bool at_once);
 
+/* Opens the log files anew. Returns 0, or what the first said that couldn't be
+ * opened; which one and why is logged. */
+int fleet_reopen(struct fleet *fleet);
+
 /* What a signal to the supervisor means (interface of `run`), and the answer
  * to the keeper that it was taken on. */
 void fleet_signal(struct fleet *fleet, int signal);

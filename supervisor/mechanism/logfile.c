@@ -233,15 +233,20 @@ logfiles_free(struct logfiles **files)
 	*files = NULL;
 }
 
-void
+int
 logfiles_reopen(struct logfiles *files)
 {
+	int error = 0;
+
 	for (struct logfile *file = files->first; file; file = file->next) {
 		close_file(file);
 		(void)open_file(file);
 		if (file->error)
 			logfile_drop(file, file->error, 0);
+		if (!error)
+			error = file->error;
 	}
+	return error;
 }
 
 /* FNV-1a: paths are told apart by 64 bits; a mix-up would cost no byte. */

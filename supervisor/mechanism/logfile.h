@@ -58,8 +58,9 @@ int logfiles_new(struct ev_loop *loop, struct ledger *ledger, uint32_t table,
 	const char *folder, struct logfiles **ret_files);
 void logfiles_free(struct logfiles **files); /* after all files */
 
-/* Closes all files and opens them anew by their names. */
-void logfiles_reopen(struct logfiles *files);
+/* Closes all files and opens them anew by their names. Returns 0, or what the
+ * first said that couldn't be opened. */
+int logfiles_reopen(struct logfiles *files);
 
 /*
  * The file of that absolute path, which is opened by and by: one object however

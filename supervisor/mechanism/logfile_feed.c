@@ -14,6 +14,7 @@
 #include "mechanism/logfile_state.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,17 @@ move(struct logfile_feed *feed, size_t most)
 	return n == 0 || n == -EAGAIN ? n : read_away(feed, (int)n);
 }
 
+/* Positive: the pipe holds something; else as logfile_take. */
+static int
+look(const struct logfile_feed *feed)
+{
+	struct pollfd input = {.fd = feed->fd, .events = POLLIN};
+
+	if (sys_poll(&input, 1, 0) <= 0)
+		return -EAGAIN;
+	return input.revents & POLLIN ? 1 : 0;
+}
+
 ssize_t
 logfile_take(struct logfile_feed *feed, bool at_once)
 {
@@ -219,8 +231,12 @@ logfile_take(struct logfile_feed *feed, bool at_once)
 	size_t most = LOGFILE_BATCH_MAX;
 	bool others;
 	ssize_t n;
-	int r = logfile_check(file);
+	int r = look(feed);
 
+	/* A file isn't made for a worker that says nothing. */
+	if (r <= 0)
+		return r;
+	r = logfile_check(file);
 	if (r < 0)
 		return read_away(feed, r);
 	others = file->writer && file->writer != feed;

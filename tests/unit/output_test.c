@@ -416,7 +416,7 @@ Test(output, a_long_line_survives)
 static void
 killed_while_full(enum line_style style, bool knows_pid)
 {
-	static char bytes[4096], got[4 << 20], wanted[4 << 20];
+	static char bytes[4096 + 1], got[4 << 20], wanted[4 << 20];
 	struct world world;
 	size_t size = 0, end = 0, record = 0;
 	ssize_t n;
@@ -425,9 +425,9 @@ killed_while_full(enum line_style style, bool knows_pid)
 	fcntl(world.pipe[1], F_SETFL, O_NONBLOCK);
 	for (int turn = 0; turn < 400; turn++) {
 		/* A line of 64 bytes each: what fits is whole lines. */
-		for (size_t i = 0; i < sizeof(bytes); i += 64)
+		for (size_t i = 0; i + 1 < sizeof(bytes); i += 64)
 			snprintf(bytes + i, 65, "%062zu\n\n", record + i / 64);
-		n = write(world.pipe[1], bytes, sizeof(bytes));
+		n = write(world.pipe[1], bytes, sizeof(bytes) - 1);
 		record += n > 0 ? (size_t)n / 64 : 0;
 		ev_run(world.loop, EVRUN_NOWAIT);
 		if (turn % 10 == 3)
