@@ -111,8 +111,10 @@ open_address(const struct address *address, int backlog, int *ret_fd,
 	int one = 1, six_only = !address->takes_both, fd, r;
 
 	*ret_step = "socket";
-	fd = sys_socket(
-		address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	/* It is the workers' to accept from: a program that waits in accept()
+	 * gets a socket that blocks, as it would from systemd; others change
+	 * that themselves. */
+	fd = sys_socket(address->socket.ss_family, SOCK_STREAM, 0);
 	if (fd < 0)
 		return fd;
 	*ret_step = "setsockopt";

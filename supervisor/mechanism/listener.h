@@ -29,7 +29,7 @@ struct listener_plan {
 };
 
 /*
- * Opens all of `plans` or none: TCP sockets, bound, listening, non-blocking,
+ * Opens all of `plans` or none: TCP sockets, bound, listening, blocking,
  * close-on-exec, with SO_REUSEADDR. An IPv6 address takes no IPv4; "" takes
  * both, but only IPv6 where another plan has an IPv4 address with that port,
  * and only IPv4 on a machine without IPv6. The caller owns the `count`
