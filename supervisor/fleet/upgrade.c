@@ -195,7 +195,8 @@ fleet_upgrade(struct fleet *fleet, const char *path, fleet_done *done,
 	upgrade->out = -1;
 	upgrade->patience.data = upgrade;
 	strcpy(upgrade->path, path);
-	r = upgrade->program = sys_open(path, O_RDONLY, 0);
+	/* Never waits for a FIFO's other end. */
+	r = upgrade->program = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
 	if (r >= 0)
 		r = ask(upgrade);
 	if (r < 0) {

@@ -23,7 +23,9 @@ pid_file_write(const char *path, pid_t pid)
 	char text[TEXT_SIZE];
 	int size = snprintf(text, sizeof(text), "%d\n", (int)pid);
 	ssize_t r;
-	int fd = sys_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, MODE);
+	/* Never waits for a FIFO's other end. */
+	int fd = sys_open(path,
+		O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY, MODE);
 
 	if (fd < 0)
 		return fd;
@@ -40,7 +42,7 @@ pid_file_remove(const char *path, pid_t pid)
 {
 	char text[TEXT_SIZE];
 	ssize_t size;
-	int fd = sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	int fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 
 	if (fd < 0)
 		return;
