@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -398,6 +399,12 @@ int
 sys_setpriority(int nice_value)
 {
 	ONCE(setpriority(PRIO_PROCESS, 0, nice_value));
+}
+
+int
+sys_setitimer(int which, const struct itimerval *new_value)
+{
+	ONCE(setitimer(which, new_value, NULL));
 }
 
 int

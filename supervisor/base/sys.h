@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 struct epoll_event;
+struct itimerval;
 struct pollfd;
 struct rlimit;
 struct rusage;
@@ -100,6 +101,7 @@ int sys_setpgid(pid_t pid, pid_t group);
 int sys_chdir(const char *path);
 int sys_getrlimit(int resource, struct rlimit *ret_limit);
 int sys_setrlimit(int resource, const struct rlimit *limit);
+int sys_setitimer(int which, const struct itimerval *value);
 int sys_setpriority(int nice); /* of the caller */
 int sys_setgroups(size_t count, const uint32_t *groups);
 int sys_setresgid(gid_t real, gid_t effective, gid_t saved);

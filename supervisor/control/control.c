@@ -112,6 +112,10 @@ control_refuse_reload(struct client *client, uint64_t id, int r)
 	else if (r == -ESHUTDOWN)
 		peer_error(client->peer, id, "not-running",
 			"everything is being stopped");
+	else if (r == -EBUSY)
+		peer_error(client->peer, id, "not-running",
+			"not now: the supervisor is in safe mode (see muster "
+			"events), or too many wait for a reload");
 	else
 		peer_error(client->peer, id, "lost", strerror(-r));
 }

@@ -61,6 +61,8 @@ app_load(struct fleet *fleet, struct version *version, uint32_t row,
 		free(app);
 		return -ENOMEM;
 	}
+	if (fleet->setup.is_safe)
+		group_set_running(app->group, false);
 	app->version = version_hold(version);
 	reload_run_init(app);
 	at = &fleet->apps;
@@ -316,7 +318,9 @@ app_refresh(struct app *app)
 {
 	bool is_running = false;
 
-	for (size_t i = 0; i < app->slot_count && !is_running; i++)
+	for (size_t i = 0; i < app->slot_count && !is_running &&
+			   !app->fleet->setup.is_safe;
+		i++)
 		is_running = slot_is_wanted(app->slots[i]);
 	if (is_running == app->was_running)
 		return;

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "fleet/app.h"
 #include "fleet/process.h"
+#include "fleet/safe.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/output.h"
@@ -308,4 +309,5 @@ core_unwatch(struct fleet *fleet)
 {
 	ev_prepare_stop(fleet->setup.loop, &fleet->turn_end);
 	ev_timer_stop(fleet->setup.loop, &fleet->last_words);
+	safe_end(fleet);
 }

@@ -45,6 +45,7 @@ struct fleet {
 	uint32_t random;
 	ev_prepare turn_end;
 	ev_timer last_words;
+	ev_timer quiet;		 /* of safe mode */
 	char *program;		 /* where musterd was started from, or NULL */
 	struct upgrade *upgrade; /* under way, or NULL */
 	const char *upgrade_outcome; /* that this brain came from: none, done

@@ -239,6 +239,8 @@ fleet_reload(struct fleet *fleet, const struct fleet_target *target,
 	struct gathering *gathering;
 	int failed = -ENOENT, r;
 
+	if (fleet->setup.is_safe)
+		return -EBUSY;
 	if (fleet->general.is_stopping)
 		return -ESHUTDOWN;
 	gathering = gather(done, data);
@@ -393,10 +395,23 @@ upgrade_by_signal(struct fleet *fleet)
 		log_error("SIGUSR2: no upgrade: %s", words);
 }
 
+/* Whether a signal changes nothing in safe mode. */
+static bool
+waits_for_normal(const struct fleet *fleet, int signal)
+{
+	if (!fleet->setup.is_safe ||
+		(signal != SIGHUP && signal != SIGTTIN && signal != SIGTTOU))
+		return false;
+	log_warn("safe mode: SIG%s is not carried out", sigabbrev_np(signal));
+	return true;
+}
+
 void
 fleet_signal(struct fleet *fleet, int signal)
 {
-	switch (signal) {
+	switch (waits_for_normal(fleet, signal) ? 0 : signal) {
+	case 0:
+		break;
 	case SIGHUP:
 		if (fleet->general.is_stopping)
 			break;

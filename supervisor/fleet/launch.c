@@ -343,10 +343,27 @@ make_welcome(const struct process *process)
 		listeners);
 }
 
+/* Serves the channel whose end `fd` is, from its first frame on. */
+static int
+serve_channel(struct process *process, int fd)
+{
+	json_t *welcome = make_welcome(process);
+	int r;
+
+	if (!welcome) {
+		sys_close(fd);
+		return -ENOMEM;
+	}
+	r = peer_new_worker(process->slot->endpoint, process->state.number,
+		process->state.generation, welcome, fd, &channel_hooks, process,
+		&process->peer);
+	json_decref(welcome);
+	return r;
+}
+
 static int
 make_channel(struct process *process)
 {
-	json_t *welcome;
 	int fds[2];
 	int r = make_pair(SOCK_STREAM, fds);
 
@@ -357,16 +374,10 @@ make_channel(struct process *process)
 		sys_close(fds[0]);
 		return r;
 	}
-	welcome = make_welcome(process);
-	if (!welcome) {
-		sys_close(fds[0]);
-		return -ENOMEM;
-	}
-	r = peer_new_worker(process->slot->endpoint, process->state.number,
-		process->state.generation, welcome, fds[0], &channel_hooks,
-		process, &process->peer);
-	json_decref(welcome);
-	return r;
+	/* Nobody speaks on it before there is a normal brain. */
+	if (process->fleet->setup.is_safe)
+		return put(process, STATE_PARKED, fds[0], true);
+	return serve_channel(process, fds[0]);
 }
 
 static int
@@ -407,6 +418,7 @@ void
 launch_drop_resume(struct process *process)
 {
 	drop(process, STATE_RESUME);
+	drop(process, STATE_PARKED);
 }
 
 int
@@ -510,6 +522,7 @@ launch_take_over(struct process *process, bool is_alive)
 {
 	int out = claim(process, STATE_OUT);
 	int err = claim(process, STATE_ERR);
+	int parked;
 
 	if (out >= 0)
 		(void)read_pipe(
@@ -517,6 +530,17 @@ launch_take_over(struct process *process, bool is_alive)
 	if (err >= 0)
 		(void)read_pipe(
 			process, err, LINE_STDERR, false, &process->err);
-	if (is_alive)
+	if (!is_alive || process->fleet->setup.is_safe)
+		return;
+	parked = claim(process, STATE_PARKED);
+	if (parked < 0) {
 		take_channel_over(process);
+		return;
+	}
+	/* It was started in safe mode, and waits for its welcome. */
+	drop(process, STATE_PARKED);
+	if (serve_channel(process, parked) < 0)
+		log_warn("%s.%u (pid %d) goes on without a channel",
+			app_name(process->slot->app),
+			process->slot->state.instance, process->state.pid);
 }

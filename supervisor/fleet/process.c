@@ -22,6 +22,7 @@
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
 #include "fleet/remains.h"
+#include "fleet/safe.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/output.h"
@@ -97,6 +98,11 @@ on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	} else if (process->state.state == FSM_WAITING) {
 		process->state.deadline_ns = 0;
 		process_start(process);
+	} else if (process->state.state == FSM_STARTING &&
+		   process->fleet->setup.is_safe &&
+		   process->state.want == FSM_WANT_UP) {
+		set_deadline(
+			process, clock_after_ms(clock_now(), SAFE_QUIET_MS));
 	} else if (process->state.state == FSM_STARTING && process->peer &&
 		   peer_is_paused(process->peer)) {
 		/* It can't be heard; that is not its fault. */
@@ -239,7 +245,9 @@ process_step(struct process *process, enum fsm_event event)
 	}
 	if (process->peer && peer_has_joined(process->peer))
 		flags |= FSM_IS_JOINED;
-	if (process->version->config->wait_ready)
+	/* In safe mode nobody would hear it. */
+	if (process->version->config->wait_ready &&
+		!process->fleet->setup.is_safe)
 		flags |= FSM_MUST_SAY_READY;
 	result = worker_fsm_step(
 		process->state.state, process->state.want, event, flags);

@@ -22,6 +22,7 @@
 #include "fleet/launch.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
+#include "fleet/safe.h"
 #include "fleet/slot.h"
 #include "fleet/upgrade.h"
 #include "fleet/version.h"
@@ -420,6 +421,8 @@ go_on(struct fleet *fleet)
 		go_on_with(slot->main);
 	}
 	for (struct app *app = fleet->apps; app; app = app->next) {
+		if (fleet->setup.is_safe)
+			continue; /* the next normal brain goes on */
 		if (app->run.next && !fleet->general.is_stopping)
 			reload_run_go_on(app, app->run.next);
 		else if (app->run.next)
@@ -446,7 +449,7 @@ drop_leftovers(struct fleet *fleet)
 	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
 		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
 		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME,
-		"upgrade"};
+		STATE_PARKED, "upgrade"};
 	const char *name;
 	size_t at = 0;
 
@@ -456,7 +459,8 @@ drop_leftovers(struct fleet *fleet)
 
 			if (strncmp(name, starts[i], size))
 				continue;
-			if (!strcmp(starts[i], STATE_RESUME) &&
+			if ((!strcmp(starts[i], STATE_RESUME) ||
+				    !strcmp(starts[i], STATE_PARKED)) &&
 				core_find_process(
 					fleet, strtoull(name + size, NULL, 10)))
 				continue;
@@ -510,6 +514,7 @@ fleet_rebuild(struct fleet *fleet)
 	fleet->is_loaded = true;
 	core_watch(fleet);
 	upgrade_report(fleet);
+	safe_begin(fleet);
 	keeper_events_listen(fleet);
 	catch_up(fleet);
 	go_on(fleet);

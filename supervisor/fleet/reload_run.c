@@ -312,6 +312,10 @@ reload_run_cancel(struct app *app)
 {
 	if (!app->run.next)
 		return;
+	if (app->fleet->setup.is_safe) {
+		version_release(&app->run.next); /* it was never begun */
+		return;
+	}
 	reload_event(&app->run.plan, RELOAD_CANCEL, 0);
 	pump(app);
 }
@@ -327,7 +331,7 @@ reload_run_event(struct slot *slot, enum reload_event event)
 {
 	struct app *app = slot->app;
 
-	if (!app->run.next)
+	if (!app->run.next || app->fleet->setup.is_safe)
 		return;
 	reload_event(&app->run.plan, event, place_of(slot));
 	pump(app);

@@ -58,6 +58,7 @@ enum state_table {
 #define STATE_ERR_WORKER "ew."	  /* */
 #define STATE_CHANNEL_WORKER "cw."
 #define STATE_RESUME "resume." /* the keeper's end of the resume pair */
+#define STATE_PARKED "park."   /* our end of a channel of safe mode */
 #define STATE_RESUME_WORKER "rw."
 
 struct state_general {
