@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 enum {
-	CLIENT_ANSWER_MS = 10000, /* for what is answered at once */
+	CLIENT_ANSWER_MS = 10000,    /* for what is answered at once */
 	CLIENT_TAKE_OVER_MS = 30000, /* for a brain that is being replaced */
 	CLIENT_FOR_EVER = -1,
 };

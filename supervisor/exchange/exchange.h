@@ -93,7 +93,6 @@ void exchange_free(struct exchange **exchange);
  * borrowed. Returns as exchange_new. */
 int exchange_check(int memory_fd);
 
-
 /*
  * Ends what an earlier brain's clients and vanished processes left in the
  * memory: call once, when all groups, endpoints and living workers of the
