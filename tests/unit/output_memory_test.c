@@ -21,10 +21,28 @@ struct world {
 	struct output_batch batch;
 };
 
+/* What dead brains had is never tidied up, and no leak either. */
+static void
+bury(void *thing)
+{
+	static void *buried[4096];
+	static size_t count;
+
+	cr_assert_lt(count, sizeof(buried) / sizeof(*buried));
+	buried[count++] = thing;
+}
+
 static void
 kill_brain(struct world *world)
 {
+	bury(world->memory);
 	cr_assert_eq(output_memory_open(dup(world->fd), &world->memory), 0);
+}
+
+static void
+tear_down(struct world *world)
+{
+	output_memory_close(&world->memory);
 }
 
 static void
@@ -89,6 +107,7 @@ Test(output_memory, what_is_left_begins_the_next_batch)
 	cr_expect_eq(output_memory_take(world.memory, SLOT, 71, world.pipe[0],
 			     &world.batch),
 		0);
+	tear_down(&world);
 }
 
 Test(output_memory, a_batch_that_was_not_ended_is_found)
@@ -113,6 +132,7 @@ Test(output_memory, a_batch_that_was_not_ended_is_found)
 	cr_expect_not(finds(&world));
 	take(&world, "y\n");
 	expect_batch(&world, "xy\n");
+	tear_down(&world);
 }
 
 Test(output_memory, a_batch_belongs_to_its_slot)
@@ -133,6 +153,7 @@ Test(output_memory, a_batch_belongs_to_its_slot)
 	kill_brain(&world);
 	output_memory_clear(world.memory, SLOT);
 	cr_expect_not(finds(&world));
+	tear_down(&world);
 }
 
 /* The end is two stores: what is kept, then that no batch is under way. */
@@ -156,6 +177,7 @@ Test(output_memory, a_kill_within_the_end_counts_it_once)
 	cr_expect_not(finds(&world));
 	take(&world, "o\n");
 	expect_batch(&world, "two\n");
+	tear_down(&world);
 }
 
 /* A brain dies when it has said that it begins, and has taken nothing. */
@@ -173,6 +195,7 @@ Test(output_memory, a_kill_before_anything_was_taken)
 	output_memory_end(world.memory, 2, false);
 	take(&world, "lf\n");
 	expect_batch(&world, "half\n");
+	tear_down(&world);
 }
 
 Test(output_memory, a_line_may_be_as_long_as_a_piece)
@@ -188,6 +211,7 @@ Test(output_memory, a_line_may_be_as_long_as_a_piece)
 	cr_expect_eq(take(&world, "\n"), 1);
 	cr_expect_eq(world.batch.size, (size_t)OUTPUT_KEPT_SIZE + 1);
 	cr_expect_eq(memcmp(world.batch.bytes, bytes, OUTPUT_KEPT_SIZE), 0);
+	tear_down(&world);
 }
 
 Test(output_memory, the_last_slot_has_its_place)
@@ -203,6 +227,7 @@ Test(output_memory, the_last_slot_has_its_place)
 	cr_expect_not(output_memory_is_empty(world.memory, OUTPUT_SLOTS - 1));
 	output_memory_clear(world.memory, OUTPUT_SLOTS - 1);
 	cr_expect(output_memory_is_empty(world.memory, OUTPUT_SLOTS - 1));
+	tear_down(&world);
 }
 
 Test(output_memory, another_file_is_refused)
