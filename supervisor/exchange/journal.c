@@ -14,8 +14,9 @@ static bool
 journal_undo_one(struct journal *journal, size_t size, uint64_t *used)
 {
 	struct journal_log *log = journal->log;
-	uint64_t log_start = (uint64_t)((uint8_t *)log - journal->base);
-	uint64_t log_end = log_start + sizeof *log;
+	/* The head and the journal itself, which stand first, are never saved:
+	 * the head was checked before. */
+	uint64_t first = (uint64_t)((uint8_t *)(log + 1) - journal->base);
 	uint64_t where, length, padded;
 
 	if (*used < sizeof where || *used % 8 != 0)
@@ -24,9 +25,8 @@ journal_undo_one(struct journal *journal, size_t size, uint64_t *used)
 	length = where & 0xffff;
 	where >>= 16;
 	padded = (length + 7) & ~UINT64_C(7);
-	if (length == 0 || padded + sizeof where > *used || where > size ||
-		length > size - where ||
-		(where < log_end && where + length > log_start))
+	if (length == 0 || padded + sizeof where > *used || where < first ||
+		where > size || length > size - where)
 		return false;
 	*used -= padded + sizeof where;
 	memcpy(journal->base + where, log->bytes + *used, length);

@@ -50,6 +50,11 @@ ring_pieces_frame(const struct memory_view *view, uint32_t channel,
 		if (cursor->position == end || frame->count == RING_PIECES_MAX)
 			return false;
 		entry = memory_entry_at(view, channel, cursor->position);
+		/* The next frame begins before this one has ended. */
+		if (frame->count > 0 &&
+			(entry->flags & (MEMORY_TAKEN | MEMORY_PIECE)) !=
+				MEMORY_PIECE)
+			return false;
 		frame->pieces[frame->count++] = (struct piece){
 			.block = entry->block,
 			.offset = entry->offset,

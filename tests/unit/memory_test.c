@@ -268,3 +268,18 @@ Test(memory, a_journal_of_nonsense_is_not_followed)
 			memory_faults(memory), nonsense[i] != 0, "at %zu", i);
 	}
 }
+
+/* Found by exchange_damage_test: a head that changes after it was checked. */
+Test(memory, a_journal_never_reaches_the_head)
+{
+	struct journal_log *log = memory_view(memory)->journal->log;
+	uint32_t count = memory_large_count(memory), nonsense = 1;
+	uint64_t where = 12 << 16 | sizeof nonsense; /* the blocks' count */
+
+	memcpy(log->bytes, &nonsense, sizeof nonsense);
+	memcpy(log->bytes + 8, &where, sizeof where);
+	log->used = 16;
+	reopen();
+	cr_expect_eq(memory_large_count(memory), count);
+	cr_expect_eq(memory_faults(memory), 1);
+}

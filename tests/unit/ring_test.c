@@ -115,3 +115,15 @@ Test(ring, what_does_not_add_up_is_passed_over)
 	put_entry(at, second, MEMORY_PIECE | MEMORY_CONTINUES); /* no end */
 	cr_expect_str_eq(walk(), "1 3");
 }
+
+/* Found by exchange_damage_test: such an entry lies in no block. */
+Test(ring, a_frame_with_a_piece_that_was_set_aside_is_none)
+{
+	uint32_t size = put_frame(1, 100), last = fill;
+
+	put_entry(0, size, MEMORY_PIECE | MEMORY_CONTINUES);
+	put_entry(0, 0, MEMORY_TAKEN);
+	memory_entry_at(view, channel, 1)->block = MEMORY_NONE;
+	put_entry(last, put_frame(2, 1), 0);
+	cr_expect_str_eq(walk(), "2");
+}
