@@ -206,6 +206,8 @@ brain_serve(struct brain *brain)
 {
 	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_CONTROL);
 
+	if (fd == -ENOENT)
+		return 0; /* the keeper had no place for it, and said so */
 	if (fd < 0)
 		return fd;
 	return control_new(brain->loop, brain->exchange, brain->fleet, fd,

@@ -363,9 +363,11 @@ static int
 fill_vault(struct keeper *keeper)
 {
 	struct vault *vault = &keeper->vault;
-	int error = vault_put(vault, KEEPER_VAULT_LOCK, keeper->place.lock);
+	int error = 0;
 
-	if (!error)
+	if (keeper->place.lock >= 0)
+		error = vault_put(vault, KEEPER_VAULT_LOCK, keeper->place.lock);
+	if (!error && keeper->place.control >= 0)
 		error = vault_put(
 			vault, KEEPER_VAULT_CONTROL, keeper->place.control);
 	if (!error)

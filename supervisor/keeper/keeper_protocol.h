@@ -32,7 +32,8 @@ enum {
 
 #define KEEPER_RUNTIME "MUSTER_RUNTIME"
 
-/* Names of the vault's entries that the keeper makes before the first brain. */
+/* Names of the vault's entries that the keeper makes before the first brain.
+ * Where it can write no files, control and lock are missing. */
 #define KEEPER_VAULT_LEDGER                                                    \
 	"ledger" /* memory file, KEEPER_LEDGER_SIZE, zeros */
 #define KEEPER_VAULT_EXCHANGE "exchange" /* memory file, empty (size 0) */

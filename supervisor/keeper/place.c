@@ -17,12 +17,21 @@ enum { BACKLOG = 128 };
 
 static const char lock_name[] = "lock", socket_name[] = "muster.sock";
 
+/* Nothing may be written there: `run` works all the same. */
+static bool
+is_read_only(int error)
+{
+	return error == -EROFS || error == -EACCES;
+}
+
 static int
-lock_folder(struct place *place)
+lock_folder(struct place *place, bool may_lack)
 {
 	char path[HOME_PATH_SIZE];
 	int error = home_make_folder(place->folder);
 
+	if (may_lack && is_read_only(error))
+		return error;
 	if (error == -EPERM)
 		log_error("%s must be a folder of this user that nobody else "
 			  "may write; mend it or set MUSTER_HOME",
@@ -36,7 +45,8 @@ lock_folder(struct place *place)
 	if (error)
 		return error;
 	place->lock = lockfile_take(path, &place->lock_id);
-	if (place->lock < 0 && place->lock != -EWOULDBLOCK)
+	if (place->lock < 0 && place->lock != -EWOULDBLOCK &&
+		!(may_lack && is_read_only(place->lock)))
 		log_error("can't lock %s: %s", path, strerror(-place->lock));
 	return place->lock < 0 ? place->lock : 0;
 }
@@ -55,7 +65,7 @@ go_aside(struct place *place)
 		 "(muster --home %s ls)",
 		(int)length, place->folder, place->folder, place->folder);
 	place->aside = true;
-	return lock_folder(place);
+	return lock_folder(place, false);
 }
 
 static int
@@ -105,9 +115,16 @@ place_take(struct place *ret_place, bool may_go_aside)
 			strerror(-error));
 		return error;
 	}
-	*place = (struct place){.control = -1};
+	*place = (struct place){.lock = -1, .control = -1};
 	memcpy(place->folder, home.runtime, sizeof(home.runtime));
-	error = lock_folder(place);
+	error = lock_folder(place, may_go_aside);
+	if (may_go_aside && is_read_only(error)) {
+		log_warn("no control socket: %s can't be written (%s); muster "
+			 "ls and the other verbs won't reach this supervisor",
+			place->folder, strerror(-error));
+		*place = (struct place){.lock = -1, .control = -1};
+		return 0;
+	}
 	if (error == -EWOULDBLOCK && may_go_aside)
 		error = go_aside(place);
 	else if (error == -EWOULDBLOCK)
@@ -127,6 +144,8 @@ place_leave(struct place *place)
 {
 	char path[HOME_PATH_SIZE];
 
+	if (!place->folder[0])
+		return;
 	if (home_path(path, place->folder, socket_name, 1) == 0)
 		file_id_remove(path, &place->control_id);
 	/* The lock last: with it goes the right to remove the others. */

@@ -13,8 +13,8 @@
 struct place {
 	char folder[HOME_PATH_SIZE];
 	bool aside;  /* the folder is run-PID, and goes with us */
-	int lock;    /* the caller's */
-	int control; /* listening, non-blocking, mode 0600; the caller's */
+	int lock;    /* the caller's; -1: there is no place */
+	int control; /* listening, non-blocking, mode 0600; the caller's; -1 */
 	struct file_id lock_id, control_id;
 };
 
@@ -22,6 +22,8 @@ struct place {
  * Makes the runtime folder of the environment, locks it and binds the control
  * socket. Where another muster has the lock: with `may_go_aside` the folder
  * run-PID in it is taken, and a line on stderr says so; else this fails.
+ * And where nothing may be written at all, as in a container with a read-only
+ * root, it goes on without a place; a line says so.
  * Returns 0, or a negative errno when it has said on stderr what went wrong;
  * then nothing of ours is left.
  */

@@ -272,3 +272,66 @@ Test(brain_kill, shutdown_is_told_once)
 		"\"shutdown\""));
 	run_finish(run, 0);
 }
+
+static long
+messages_in(struct run *run)
+{
+	json_t *listing = run_wait_status(run, 1, "ready");
+	long count = run_field(listing, 0, "messages_in");
+
+	json_decref(listing);
+	return count;
+}
+
+/* Restarts and messages are counted on, also those of a process that ended. */
+Test(brain_kill, counters_are_kept)
+{
+	struct run *run = RUN("--name", "any", "--wait-ready", "--min-uptime",
+		"0", "--", ANY_LOOP);
+	json_t *before = run_wait_status(run, 1, "ready");
+	pid_t pid = (pid_t)run_field(before, 0, "pid");
+
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(COMMAND(run, "send", "1", "1"), 0);
+	run_wait_count(run, RUN_OUT, "says 1", 3);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	for (;;) {
+		json_t *listing = run_wait_status(run, 1, "ready");
+		long restarts = run_field(listing, 0, "restarts");
+		json_decref(listing);
+		if (restarts == 1)
+			break;
+		run_pump(run, 10);
+	}
+	long count = messages_in(run);
+	cr_expect_geq(count, 3l);
+	for (int i = 0; i < 2; i++) {
+		kill_brain(run);
+		cr_expect_eq(messages_in(run), count);
+	}
+	json_t *after = run_wait_status(run, 1, "ready");
+	cr_expect_eq(run_field(after, 0, "restarts"), 1);
+	json_decref(before);
+	json_decref(after);
+	run_stop(run);
+}
+
+/* A back-off that runs when the brain dies runs to its end, and no longer. */
+Test(brain_kill, a_back_off_is_kept)
+{
+	struct run *run = RUN("--name", "api", "--exp-backoff-restart-delay",
+		"1500", "--", ROGUE, "g1/exit=1", "say=up");
+
+	json_decref(run_wait_status(run, 1, "backoff"));
+	kill_brain(run);
+	json_decref(run_wait_status(run, 1, "backoff"));
+	cr_expect_eq(run_count(run, RUN_OUT, "| up"), 0u);
+	kill_brain(run);
+	run_wait(run, RUN_OUT, "| up");
+	json_t *listing = run_wait_status(run, 1, "ready");
+	cr_expect_eq(run_field(listing, 0, "generation"), 2);
+	cr_expect_eq(run_field(listing, 0, "restarts"), 1);
+	cr_expect_eq(run_field(listing, 0, "unstable_restarts"), 1);
+	json_decref(listing);
+	run_stop(run);
+}
