@@ -339,7 +339,8 @@ intake_fetch(struct peer *peer, struct iovec *iov, size_t count)
 	size_t asked = iov[0].iov_len + (count > 1 ? iov[1].iov_len : 0);
 	ssize_t n = intake_receive(peer, iov, count);
 
-	if (n == -EAGAIN)
+	/* Where the kernel lacks memory, it is there to be read again. */
+	if (n == -EAGAIN || n == -ENOMEM || n == -ENOBUFS)
 		return 0;
 	if (n <= 0) {
 		peer_end(peer, PEER_END_CLOSED,

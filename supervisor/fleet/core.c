@@ -145,21 +145,31 @@ core_seal(const char *name, const json_t *json)
 	return r < 0 ? r : fd;
 }
 
-json_t *
-core_unseal(int fd)
+int
+core_unseal(int fd, json_t **ret_json)
 {
 	struct stat status;
 	json_t *json = NULL;
 	void *text;
+	int r = sys_fstat(fd, &status);
 
-	if (sys_fstat(fd, &status) == 0 && status.st_size > 0 &&
-		sys_mmap((size_t)status.st_size, PROT_READ, MAP_SHARED, fd,
-			&text) == 0) {
+	if (r == 0 && status.st_size <= 0)
+		r = -EBADMSG;
+	if (r == 0)
+		r = sys_mmap((size_t)status.st_size, PROT_READ, MAP_SHARED, fd,
+			&text);
+	if (r == 0) {
+		/* That there was no memory, only errno tells of the parser. */
+		errno = 0;
 		json = json_read(text, (size_t)status.st_size);
+		if (!json)
+			r = errno == ENOMEM ? -ENOMEM : -EBADMSG;
 		sys_munmap(text, (size_t)status.st_size);
 	}
 	sys_close(fd);
-	return json;
+	if (r == 0)
+		*ret_json = json;
+	return r;
 }
 
 /* Spawning ----------------------------------------------------------------- */

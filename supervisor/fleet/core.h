@@ -56,7 +56,7 @@ struct fleet {
 	bool is_loaded;		     /* fleet_rebuild is over */
 	bool has_ended;
 	bool is_abandoned; /* the keeper is gone */
-	bool is_closing;   /* only memory is freed */
+	bool is_closing;   /* or loading: only memory is freed */
 };
 
 /* Writes the general record. */
@@ -76,8 +76,11 @@ struct slot *core_find_slot(const struct fleet *fleet, uint32_t id);
 /* A sealed memory file with `json` (borrowed); the caller's. Or an error. */
 int core_seal(const char *name, const json_t *json);
 
-/* Reads such a file, which is closed. New reference, or NULL. */
-json_t *core_unseal(int fd);
+/*
+ * Reads such a file, which is closed. Gives a new reference. -EBADMSG: it holds
+ * something else; -ENOMEM and what fstat and mmap say: it may be right.
+ */
+int core_unseal(int fd, json_t **ret_json);
 
 /* The next in a row of numbers nobody can foretell the use of; spreads
  * back-offs. */

@@ -471,7 +471,10 @@ claim(struct process *process, const char *start)
 	return keeper_client_claim(process->fleet->setup.keeper, name);
 }
 
-/* A new channel, whose other end goes to the worker by its resume socket. */
+/*
+ * A new channel, whose other end goes to the worker by its resume socket. Our
+ * end, or -ENOENT: it has none; or why there is none.
+ */
 static int
 renew_channel(struct process *process)
 {
@@ -481,43 +484,48 @@ renew_channel(struct process *process)
 
 	if (!exchange_wants_channel(
 		    process->fleet->setup.exchange, process->state.number))
-		return -1;
+		return -ENOENT;
 	r = make_pair(SOCK_STREAM, fds);
 	if (r < 0) {
 		log_error("%s.%u: no new channel: %s",
 			app_name(process->slot->app),
 			process->slot->state.instance, strerror(-r));
-		return -1;
+		return r;
 	}
 	state_name(name, STATE_RESUME, process->state.number);
 	r = keeper_client_pass(process->fleet->setup.keeper, name, fds[1]);
 	if (r < 0) {
 		sys_close(fds[0]);
-		return -1;
+		return r;
 	}
 	return fds[0];
 }
 
-static void
+static int
 take_channel_over(struct process *process)
 {
 	json_t *welcome = make_welcome(process);
 	int fd, r;
 
 	if (!welcome)
-		return;
+		return -ENOMEM;
 	fd = renew_channel(process);
+	if (fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE) {
+		json_decref(welcome);
+		return fd;
+	}
 	r = peer_resume(process->slot->endpoint, process->state.number, welcome,
-		fd, &channel_hooks, process, &process->peer);
+		fd < 0 ? -1 : fd, &channel_hooks, process, &process->peer);
 	json_decref(welcome);
 	if (r < 0)
 		log_warn("%s.%u (pid %d) goes on without a channel: %s",
 			app_name(process->slot->app),
 			process->slot->state.instance, process->state.pid,
 			strerror(-r));
+	return r == -ENOMEM ? r : 0;
 }
 
-void
+int
 launch_take_over(struct process *process, bool is_alive)
 {
 	int out = claim(process, STATE_OUT);
@@ -531,16 +539,15 @@ launch_take_over(struct process *process, bool is_alive)
 		(void)read_pipe(
 			process, err, LINE_STDERR, false, &process->err);
 	if (!is_alive || process->fleet->setup.is_safe)
-		return;
+		return 0;
 	parked = claim(process, STATE_PARKED);
-	if (parked < 0) {
-		take_channel_over(process);
-		return;
-	}
+	if (parked < 0)
+		return take_channel_over(process);
 	/* It was started in safe mode, and waits for its welcome. */
 	drop(process, STATE_PARKED);
 	if (serve_channel(process, parked) < 0)
 		log_warn("%s.%u (pid %d) goes on without a channel",
 			app_name(process->slot->app),
 			process->slot->state.instance, process->state.pid);
+	return 0;
 }

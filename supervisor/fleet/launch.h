@@ -23,9 +23,10 @@ int launch_process(struct process *process);
 /*
  * A process that an earlier brain launched: opens its output pipes from the
  * vault, and, while it lives, its channel, by the resume socket where it takes
- * part in that.
+ * part in that. Returns 0, or -ENOMEM, -EMFILE, -ENFILE: the worker still waits
+ * for its channel, and the next brain may give it.
  */
-void launch_take_over(struct process *process, bool is_alive);
+int launch_take_over(struct process *process, bool is_alive);
 
 /* The worker's own ends, which the vault holds until its exec: drops them. */
 void launch_drop_worker_ends(struct process *process);

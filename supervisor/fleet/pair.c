@@ -56,7 +56,8 @@ pair_receive(struct pair *pair, struct pair_arrival *ret)
 		n = sys_recvmsg(pair->fd, &message, MSG_CMSG_CLOEXEC);
 	while (n == -ECONNRESET);
 	ret->fd = -1;
-	if (n == -EAGAIN)
+	/* Where the kernel lacks memory, it is there to be read again. */
+	if (n == -EAGAIN || n == -ENOMEM || n == -ENOBUFS)
 		return -EAGAIN;
 	if (n <= 0)
 		return -ECONNRESET;

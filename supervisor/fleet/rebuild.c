@@ -35,8 +35,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Calls `load` for each row of a table that can be read. */
-static void
+/* There was not enough of something: nothing is wrong with what was read. */
+static bool
+is_shortage(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -ENOBUFS;
+}
+
+/*
+ * Calls `load` for each row of a table that can be read. A row that can't is
+ * set aside, but for want of memory or descriptors, which is returned: the
+ * next brain may have it, and a worker isn't killed for that.
+ */
+static int
 each_row(struct fleet *fleet, enum state_table table, const char *what,
 	int (*load)(struct fleet *fleet, uint32_t row, const void *record))
 {
@@ -50,10 +61,26 @@ each_row(struct fleet *fleet, enum state_table table, const char *what,
 			continue;
 		if (r == 0)
 			r = load(fleet, row, record);
+		if (is_shortage(r))
+			return r;
 		if (r < 0)
 			log_error("%s %u of the ledger is set aside: %s", what,
 				row, strerror(-r));
 	}
+	return 0;
+}
+
+/* A version, or where that can't be read, the other one (borrowed). */
+static int
+load_version(struct fleet *fleet, uint32_t number, struct version *other,
+	struct version **ret_version)
+{
+	int r = version_load(fleet, number, ret_version);
+
+	if (r >= 0 || is_shortage(r))
+		return r;
+	*ret_version = version_hold(other);
+	return 0;
 }
 
 /* Numbers given out are above all that were ever seen. */
@@ -79,15 +106,18 @@ load_general(struct fleet *fleet, uint32_t row, const void *record)
 	return 0;
 }
 
-static void
+static int
 load_settings(struct fleet *fleet)
 {
 	int fd = keeper_client_claim(fleet->setup.keeper, STATE_SETTINGS);
-	json_t *json = fd < 0 ? NULL : core_unseal(fd);
+	json_t *json = NULL;
+	int r = fd < 0 ? fd : core_unseal(fd, &json);
 	const char *file = json_text(json, "file");
 	const char *pid_file = json_text(json, "pid_file");
 	const char *program = json_text(json, "program");
 
+	if (is_shortage(r))
+		return r;
 	fleet->style = (enum line_style)json_integer_value(
 		json_object_get(json, "style"));
 	if (file)
@@ -97,7 +127,11 @@ load_settings(struct fleet *fleet)
 	fleet->keeper_pid = getppid();
 	if (program)
 		fleet->program = strdup(program);
+	if ((file && !fleet->file) || (pid_file && !fleet->pid_file) ||
+		(program && !fleet->program))
+		r = -ENOMEM;
 	json_decref(json);
+	return is_shortage(r) ? r : 0;
 }
 
 /* Applications ------------------------------------------------------------- */
@@ -144,8 +178,11 @@ load_slot(struct fleet *fleet, uint32_t row, const void *record)
 	if (core_find_slot(fleet, state->id))
 		return 0;
 	version = version_hold(find_version(app, state->config));
-	if (!version && version_load(fleet, state->config, &version) < 0)
-		version = version_hold(app->version);
+	r = version ? 0
+		    : load_version(
+			      fleet, state->config, app->version, &version);
+	if (r < 0)
+		return r;
 	r = slot_load(app, version, row, state, &slot);
 	version_release(&version);
 	return r;
@@ -170,10 +207,10 @@ rebuild_app(struct fleet *fleet, uint32_t row, const struct state_app *state,
 			(void)version_load(fleet, state->next_config,
 				&(*ret_app)->run.next);
 	}
-	if (r >= 0 && fleet->is_loaded) {
-		each_row(fleet, STATE_LISTENERS, "listener", load_listener);
-		each_row(fleet, STATE_SLOTS, "slot", load_slot);
-	}
+	if (r >= 0 && fleet->is_loaded)
+		r = each_row(fleet, STATE_LISTENERS, "listener", load_listener);
+	if (r >= 0 && fleet->is_loaded)
+		r = each_row(fleet, STATE_SLOTS, "slot", load_slot);
 	return r;
 }
 
@@ -257,7 +294,7 @@ load_lingering(
 		return -ENOMEM;
 	/* It says how the application is called, and which file is its. */
 	process->version = find_or_load_version(fleet, state->config);
-	launch_take_over(process, false);
+	(void)launch_take_over(process, false);
 	remains_settle(process);
 	return 0;
 }
@@ -280,7 +317,7 @@ plan_anew(struct process *process)
 	core_add_process(process);
 }
 
-static void
+static int
 take_entry(struct process *process, struct keeper_process *entry)
 {
 	process->pidfd = entry->pidfd;
@@ -290,7 +327,7 @@ take_entry(struct process *process, struct keeper_process *entry)
 		process->has_spawned = true;
 		process->fleet->spawning++;
 	}
-	launch_take_over(process, entry->row.state != KEEPER_ENDED);
+	return launch_take_over(process, entry->row.state != KEEPER_ENDED);
 }
 
 static int
@@ -301,14 +338,18 @@ load_process(struct fleet *fleet, uint32_t row, const void *record)
 	struct slot *slot = core_find_slot(fleet, state->slot);
 	struct version *version;
 	struct process *process;
+	int r;
 
 	if (state->state == FSM_GONE)
 		return load_lingering(fleet, row, state);
 	if (!slot)
 		return -ESRCH;
 	version = version_hold(find_version(slot->app, state->config));
-	if (!version && version_load(fleet, state->config, &version) < 0)
-		version = version_hold(slot->version);
+	r = version ? 0
+		    : load_version(
+			      fleet, state->config, slot->version, &version);
+	if (r < 0)
+		return r;
 	process = process_load(slot, version, row, state);
 	version_release(&version);
 	if (!process)
@@ -324,8 +365,8 @@ load_process(struct fleet *fleet, uint32_t row, const void *record)
 		slot_save(slot);
 	}
 	if (entry)
-		take_entry(process, entry);
-	else if (state->state == FSM_SPAWNING)
+		return take_entry(process, entry);
+	if (state->state == FSM_SPAWNING)
 		plan_anew(process);
 	return 0;
 }
@@ -489,22 +530,48 @@ open_output(struct fleet *fleet)
 		memory, &fleet->output);
 }
 
+/* What is written comes to life; nothing of it is dropped on the way. */
+static int
+load_rows(struct fleet *fleet)
+{
+	static const struct {
+		enum state_table table;
+		const char *what;
+		int (*load)(
+			struct fleet *fleet, uint32_t row, const void *record);
+	} steps[] = {
+		{STATE_PROCESSES, "process", see_process},
+		{STATE_APPS, "application", load_app},
+		{STATE_LISTENERS, "listener", load_listener},
+		{STATE_SLOTS, "slot", load_slot},
+		{STATE_PROCESSES, "process", load_process},
+	};
+	int r = each_row(
+		fleet, STATE_GENERAL, "the first record", load_general);
+
+	if (r == 0)
+		see_entries(fleet);
+	for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(*steps); i++)
+		r = each_row(
+			fleet, steps[i].table, steps[i].what, steps[i].load);
+	return r;
+}
+
 int
 fleet_rebuild(struct fleet *fleet)
 {
 	int r;
 
-	load_settings(fleet);
-	r = open_output(fleet);
+	r = load_settings(fleet);
+	if (r == 0)
+		r = open_output(fleet);
 	if (r < 0)
 		return r;
-	each_row(fleet, STATE_GENERAL, "the first record", load_general);
-	see_entries(fleet);
-	each_row(fleet, STATE_PROCESSES, "process", see_process);
-	each_row(fleet, STATE_APPS, "application", load_app);
-	each_row(fleet, STATE_LISTENERS, "listener", load_listener);
-	each_row(fleet, STATE_SLOTS, "slot", load_slot);
-	each_row(fleet, STATE_PROCESSES, "process", load_process);
+	fleet->is_closing = true;
+	r = load_rows(fleet);
+	if (r < 0)
+		return r;
+	fleet->is_closing = false;
 	core_save(fleet);
 	/* Who receives and who is ready is what it was: that is no news to the
 	 * workers, as everything is that comes after exchange_settle. */

@@ -75,9 +75,9 @@ version_load(struct fleet *fleet, uint32_t number, struct version **ret_version)
 	fd = keeper_client_claim(fleet->setup.keeper, name);
 	if (fd < 0)
 		return fd;
-	json = core_unseal(fd);
-	if (!json)
-		return -EBADMSG;
+	r = core_unseal(fd, &json);
+	if (r < 0)
+		return r;
 	r = make(fleet, number, json, ret_version);
 	json_decref(json);
 	return r;
