@@ -238,7 +238,9 @@ brain_run(struct brain *brain, int argc, char **argv)
 		r = brain_serve(brain);
 	if (r < 0) {
 		log_error("the brain can't start: %s", strerror(-r));
-		return BRAIN_EXIT_FAILED;
+		/* As if killed: closing what is half built would take channels
+		 * out of the exchange memory that the next brain resumes. */
+		_exit(BRAIN_EXIT_FAILED);
 	}
 	keeper_client_settle(brain->keeper);
 	keeper_client_up(brain->keeper);
