@@ -163,7 +163,7 @@ reap_one(struct keeper *keeper)
 	if (row)
 		row_ended(keeper, row, &info, &usage);
 	else if (pid == keeper->brain.pid)
-		link_brain_ended(keeper, info.si_code, info.si_status);
+		life_ended(keeper, info.si_code, info.si_status);
 	else
 		keeper->unsent.orphans++;
 	return pid;
@@ -214,9 +214,9 @@ meet_deadlines(struct keeper *keeper)
 		keeper->brain.start_at = keeper->signals.force_at =
 			INSTANT_NONE;
 	if (clock_is_past(keeper->program.by, now))
-		link_end_trial(keeper);
+		life_end_trial(keeper);
 	if (clock_is_past(keeper->brain.start_at, now))
-		link_start(keeper);
+		life_start(keeper);
 	link_tell(keeper);
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (clock_is_set(*all[i]) &&

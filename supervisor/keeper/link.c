@@ -1,9 +1,9 @@
 /*
- * link.c: the brain as a process that comes and goes, and what is said over
- * the pair. Nothing here waits: what the pair doesn't take stays as news in the
- * rows, as counters, as a cursor, or as the one answer; and while an answer is
- * under way nothing more is read, so a brain that doesn't read can't make the
- * keeper remember anything.
+ * link.c: what is said over the pair. That the brain is a process that comes
+ * and goes is life.c's. Nothing here waits: what the pair doesn't take stays as
+ * news in the rows, as counters, as a cursor, or as the one answer; and while
+ * an answer is under way nothing more is read, so a brain that doesn't read
+ * can't make the keeper remember anything.
  */
 #include "base/log.h"
 #include "base/sys.h"
@@ -22,9 +22,6 @@
 enum {
 	TURN_RECORDS = 64, /* read before others have their turn */
 	RETRY_MS = 100,
-	FIRST_DELAY_MS = 100,
-	LONGEST_DELAY_MS = 5000,
-	FAILURES_AT_START = 3,
 	END_PATIENCE_MS = 1000, /* for a brain that has sent END */
 };
 
@@ -110,8 +107,8 @@ receive_record(int pair, struct keeper_record *ret_record, int *ret_fd)
 	return 1;
 }
 
-static void
-answer(struct keeper *keeper, struct keeper_record record)
+void
+link_answer(struct keeper *keeper, struct keeper_record record)
 {
 	keeper->unsent.answer = record;
 	keeper->unsent.answer_waits = true;
@@ -136,9 +133,10 @@ serve_spawn(struct keeper *keeper, const struct keeper_record *record, int fd)
 	if (error) {
 		if (row)
 			table_free(&keeper->table, row);
-		answer(keeper, (struct keeper_record){.kind = KEEPER_FAILED,
-				       .process = record->process,
-				       .failure = {stage, -error}});
+		link_answer(
+			keeper, (struct keeper_record){.kind = KEEPER_FAILED,
+					.process = record->process,
+					.failure = {stage, -error}});
 		return;
 	}
 	row->pidfd = child.pidfd;
@@ -167,33 +165,6 @@ pass(const struct vault *vault, const char *name, int fd)
 	return sent < 0 ? (int)sent : 0;
 }
 
-static void
-set_next(struct program *program, int fd)
-{
-	if (program->next >= 0)
-		sys_close(program->next);
-	program->next = fd;
-}
-
-static void
-is_up(struct keeper *keeper)
-{
-	struct program *program = &keeper->program;
-
-	keeper->brain.up = keeper->brain.ever_up = true;
-	keeper->brain.up_at = clock_now();
-	keeper->brain.failures = 0;
-	program->by = INSTANT_NONE;
-	if (program->trial == KEEPER_TRIAL_RUNS) {
-		if (program->fd >= 0)
-			sys_close(program->fd);
-		program->fd = program->next;
-		program->next = -1;
-		keeper->brain.crashes = 0;
-	}
-	program->trial = KEEPER_TRIAL_NONE;
-}
-
 /* Carries out one record; `fd` is closed or kept. */
 static void
 serve_record(struct keeper *keeper, struct keeper_record record, int fd)
@@ -206,14 +177,14 @@ serve_record(struct keeper *keeper, struct keeper_record record, int fd)
 	case KEEPER_UNSUPPORTED:
 		break;
 	case KEEPER_UP:
-		is_up(keeper);
+		life_up(keeper);
 		break;
 	case KEEPER_PUT:
 		record.result =
 			fd < 0 ? fd
 			       : vault_put(&keeper->vault, record.name, fd);
 		if (record.result)
-			answer(keeper, record);
+			link_answer(keeper, record);
 		return;
 	case KEEPER_DROP:
 		vault_drop(&keeper->vault, record.name);
@@ -240,7 +211,7 @@ serve_record(struct keeper *keeper, struct keeper_record record, int fd)
 		break;
 	case KEEPER_PASS:
 		record.result = pass(&keeper->vault, record.name, fd);
-		answer(keeper, record);
+		link_answer(keeper, record);
 		break;
 	case KEEPER_TOOK:
 		signals_took(&keeper->signals, record.signal);
@@ -248,17 +219,17 @@ serve_record(struct keeper *keeper, struct keeper_record record, int fd)
 	case KEEPER_RENEW:
 		record.result = fd < 0 ? fd : 0;
 		if (fd >= 0) {
-			set_next(&keeper->program, fd);
+			life_set_next(&keeper->program, fd);
 			keeper->program.must_try = true;
 		}
-		answer(keeper, record);
+		link_answer(keeper, record);
 		return;
 	case KEEPER_END:
 		keeper_signal_all(keeper, SIGKILL);
 		keeper_end(keeper, record.result, END_PATIENCE_MS);
 		break;
 	default:
-		answer(keeper,
+		link_answer(keeper,
 			(struct keeper_record){.kind = KEEPER_UNSUPPORTED,
 				.process = record.process,
 				.result = (int32_t)record.kind});
@@ -274,8 +245,8 @@ answer_is_under_way(const struct keeper *keeper)
 }
 
 /* The brain can't speak to us any more: soon it will be reaped. */
-static void
-cut(struct keeper *keeper)
+void
+link_cut(struct keeper *keeper)
 {
 	keeper_watch(keeper, EPOLL_CTL_DEL, keeper->brain.pair, 0, 0);
 	sys_close(keeper->brain.pair);
@@ -299,7 +270,7 @@ link_serve(struct keeper *keeper)
 		if (got == 0)
 			return false;
 		if (got < 0)
-			cut(keeper);
+			link_cut(keeper);
 		else
 			serve_record(keeper, record, fd);
 	}
@@ -451,196 +422,4 @@ link_news(struct keeper *keeper, struct row *row, enum table_news news)
 		table_queue(&keeper->table, row, news);
 	else if (news == NEWS_FAILED)
 		keeper_free_row(keeper, row);
-}
-
-_Noreturn static void
-run_brain(const struct keeper *keeper, int pair)
-{
-	const struct program *program = &keeper->program;
-	int file = program->trial == KEEPER_TRIAL_RUNS ? program->next
-						       : program->fd;
-	char path[32];
-	sigset_t none;
-	int error;
-
-	/* Away from the terminal's signals, which are the keeper's. */
-	sys_setpgid(0, 0);
-	sigemptyset(&none);
-	error = pair == KEEPER_PAIR_FD ? sys_fcntl(pair, F_SETFD, 0)
-				       : sys_dup2(pair, KEEPER_PAIR_FD);
-	if (error >= 0)
-		error = sys_close_range(
-			KEEPER_PAIR_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-	if (error >= 0)
-		error = sys_sigprocmask(SIG_SETMASK, &none, NULL);
-	keeper->argv[0] = (char *)(uintptr_t) "musterd: brain";
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	if (error >= 0)
-		error = sys_execve(
-			file < 0 ? keeper->own : path, keeper->argv, environ);
-	log_error("can't execute the brain: %s", strerror(-error));
-	_exit(127);
-}
-
-static int
-start(struct keeper *keeper)
-{
-	struct clone_args args = {.exit_signal = SIGCHLD};
-	struct brain *brain = &keeper->brain;
-	int pair[2], pid;
-	int error = sys_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK, pair);
-
-	if (error)
-		return error;
-	error = keeper_watch(
-		keeper, EPOLL_CTL_ADD, pair[0], EVENT_PAIR, EPOLLIN);
-	pid = error ? error : sys_clone3(&args, sizeof(args));
-	if (pid == 0)
-		run_brain(keeper, pair[1]);
-	sys_close(pair[1]);
-	if (pid < 0) {
-		keeper_watch(keeper, EPOLL_CTL_DEL, pair[0], 0, 0);
-		sys_close(pair[0]);
-		return pid;
-	}
-	brain->pid = pid;
-	brain->pair = pair[0];
-	brain->interest = EPOLLIN;
-	return 0;
-}
-
-void
-link_start(struct keeper *keeper)
-{
-	struct keeper_record hello = {.kind = KEEPER_HELLO,
-		.hello = {.version = KEEPER_VERSION, .pid = getpid()}};
-	struct brain *brain = &keeper->brain;
-	struct program *program = &keeper->program;
-	int error;
-
-	brain->start_at = INSTANT_NONE;
-	brain->up = brain->heeds = false;
-	keeper->unsent = (struct unsent){.orphans = keeper->unsent.orphans};
-	if (program->must_try) {
-		program->trial = KEEPER_TRIAL_RUNS;
-		program->by = clock_after_ms(clock_now(), KEEPER_TRIAL_MS);
-	}
-	program->must_try = false;
-	error = start(keeper);
-	if (error) {
-		link_brain_ended(keeper, 0, -error);
-		return;
-	}
-	hello.hello.brains = brain->started++;
-	hello.hello.trial = program->trial;
-	/* What crashed was another program. */
-	if (program->trial != KEEPER_TRIAL_RUNS)
-		hello.hello.crashes = brain->crashes;
-	memcpy(hello.hello.ends, brain->ends, sizeof(brain->ends));
-	answer(keeper, hello);
-}
-
-void
-link_end_trial(struct keeper *keeper)
-{
-	keeper->program.by = INSTANT_NONE;
-	keeper->program.trial = KEEPER_TRIAL_LATE;
-	if (keeper->brain.pid)
-		sys_kill(keeper->brain.pid, SIGKILL);
-}
-
-/* Notes how a brain ended, for the next ones. */
-static void
-note_end(struct brain *brain, int code, int status)
-{
-	int64_t lived = clock_ms_between(brain->up_at, clock_now());
-	struct keeper_brain_end end = {
-		(uint8_t)code, (uint8_t)status, UINT16_MAX};
-
-	if (brain->up)
-		end.lived = lived / 100 < UINT16_MAX ? (uint16_t)(lived / 100)
-						     : UINT16_MAX - 1;
-	memmove(brain->ends + 1, brain->ends,
-		sizeof(brain->ends) - sizeof(*brain->ends));
-	brain->ends[0] = end;
-	/* What somebody kills has not crashed. */
-	if (brain->up && lived >= KEEPER_CRASH_MS)
-		brain->crashes = 0;
-	else if (brain->up && (code == CLD_EXITED || status != SIGKILL))
-		brain->crashes++;
-}
-
-/* The n-th failure in a row: how long to wait. */
-static int
-back_off(uint32_t failures)
-{
-	int delay = FIRST_DELAY_MS;
-
-	for (uint32_t i = 1; i < failures && delay < LONGEST_DELAY_MS; i++)
-		delay *= 2;
-	return delay < LONGEST_DELAY_MS ? delay : LONGEST_DELAY_MS;
-}
-
-/* When the next brain is due, in milliseconds. */
-static int
-judge(struct keeper *keeper, int code, int status)
-{
-	struct brain *brain = &keeper->brain;
-	struct program *program = &keeper->program;
-
-	if (program->must_try && brain->up)
-		return 0; /* it ended since it said so */
-	note_end(brain, code, status);
-	if (program->next >= 0) {
-		/* The new program was not up: the one before goes on. */
-		if (program->trial != KEEPER_TRIAL_LATE)
-			program->trial = KEEPER_TRIAL_FAILED;
-		program->by = INSTANT_NONE;
-		set_next(program, -1);
-		return 0;
-	}
-	if (brain->up)
-		return brain->crashes > 1 ? back_off(brain->crashes - 1) : 0;
-	return back_off(++brain->failures);
-}
-
-void
-link_brain_ended(struct keeper *keeper, int code, int status)
-{
-	struct brain *brain = &keeper->brain;
-	struct row *row;
-	int delay;
-
-	/* Nobody hears answers now, but what it last said still counts. */
-	brain->pid = 0;
-	while (link_serve(keeper)) {
-		keeper->unsent.answer_waits = false;
-		keeper->unsent.cursor_kind = 0;
-	}
-	if (brain->pair >= 0)
-		cut(keeper);
-	/* The next one learns of the rows by LIST. */
-	brain->heeds = false;
-	while ((row = table_first(&keeper->table))) {
-		bool failed = row->news & NEWS_FAILED;
-
-		table_shift(&keeper->table);
-		if (failed)
-			keeper_free_row(keeper, row);
-	}
-	signals_repeat(&keeper->signals);
-	if (keeper->ending)
-		return;
-	delay = judge(keeper, code, status);
-	if (!brain->ever_up && brain->failures >= FAILURES_AT_START) {
-		log_error("gave up: the brain ended %d times before it was up, "
-			  "the last time by %s %d",
-			FAILURES_AT_START,
-			code == 0	     ? "errno"
-			: code == CLD_EXITED ? "exit status"
-					     : "signal",
-			status);
-		keeper_end(keeper, 1, 0);
-	}
-	brain->start_at = clock_after_ms(clock_now(), delay);
 }

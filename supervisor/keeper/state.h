@@ -93,9 +93,6 @@ void keeper_signal_row(const struct row *row, int signal, bool whole_group);
 
 /* link.c */
 
-/* Starts a brain; a failure counts as one that ended at once. */
-void link_start(struct keeper *keeper);
-
 /* Reads what the brain has sent and carries it out; true: there may be more. */
 bool link_serve(struct keeper *keeper);
 
@@ -105,11 +102,28 @@ void link_tell(struct keeper *keeper);
 /* News of a row. A brain that doesn't know the table yet will LIST it. */
 void link_news(struct keeper *keeper, struct row *row, enum table_news news);
 
+/* The one answer that is under way: nothing is read before it was told. */
+void link_answer(struct keeper *keeper, struct keeper_record record);
+
+/* Closes the pair. */
+void link_cut(struct keeper *keeper);
+
+/* life.c */
+
+/* Starts a brain; a failure counts as one that ended at once. */
+void life_start(struct keeper *keeper);
+
+/* The brain says that it is up. */
+void life_up(struct keeper *keeper);
+
 /* The brain was reaped: a code of waitid(2), 0 where it could not be started
  * (then `status` is an errno). Decides when the next is due. */
-void link_brain_ended(struct keeper *keeper, int code, int status);
+void life_ended(struct keeper *keeper, int code, int status);
+
+/* The file that the next brain is to be executed from (taken over), or -1. */
+void life_set_next(struct program *program, int fd);
 
 /* The one on trial is not up in time. */
-void link_end_trial(struct keeper *keeper);
+void life_end_trial(struct keeper *keeper);
 
 #endif
