@@ -1,7 +1,7 @@
 /*
  * state.h: all that a keeper knows, in one struct that keeper_main() owns, and
- * who changes it: keeper.c (start, loop, children, end), link.c (the brain and
- * the records to and from it).
+ * who changes it: keeper.c (start, loop, children, end), life.c (the brain as a
+ * process), link.c (the records to and from it).
  */
 #ifndef MUSTER_KEEPER_STATE_H
 #define MUSTER_KEEPER_STATE_H
