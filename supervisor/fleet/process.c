@@ -318,6 +318,14 @@ process_replace(struct process *process, const char *fault)
 }
 
 void
+process_said_stopping(struct process *process)
+{
+	process->state.said_stopping = true;
+	save(process);
+	process_step(process, FSM_ON_SAID_STOPPING);
+}
+
+void
 process_extend(struct process *process, int64_t ms)
 {
 	struct instant later = clock_after_ms(clock_now(), ms);
@@ -434,6 +442,8 @@ process_go_on(struct process *process)
 	arm(process);
 	if (process->state.was_told)
 		done |= FSM_SEND_SHUTDOWN;
+	if (process->state.said_stopping)
+		done |= FSM_SEND_SIGNAL;
 	carry_out(process, worker_fsm_again(process->state.state) & ~done);
 }
 

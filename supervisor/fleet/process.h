@@ -109,6 +109,9 @@ void process_failed(
 	struct process *process, enum keeper_stage stage, int error);
 void process_exited(struct process *process, const struct keeper_row *row);
 
+/* The worker leaves by itself: from now on only its deadline counts. */
+void process_said_stopping(struct process *process);
+
 /* The worker asks for `ms` more from now on, to start or to stop in. */
 void process_extend(struct process *process, int64_t ms);
 

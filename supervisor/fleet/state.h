@@ -142,11 +142,12 @@ struct state_process {
 	uint8_t reason; /* enum stop_reason */
 	uint8_t failed_start;
 	uint8_t is_unkillable;
-	uint8_t said_ready; /* before its exec was told */
-	uint8_t was_killed; /* SIGKILL was sent */
-	uint32_t instance;  /* of the slot, which may be gone before it */
-	uint8_t was_told;   /* `shutdown` is in its ring, or was taken */
-	uint8_t reserved_too[3];
+	uint8_t said_ready;    /* before its exec was told */
+	uint8_t was_killed;    /* SIGKILL was sent */
+	uint32_t instance;     /* of the slot, which may be gone before it */
+	uint8_t was_told;      /* `shutdown` is in its ring, or was taken */
+	uint8_t said_stopping; /* it leaves by itself: no signal */
+	uint8_t reserved_too[2];
 	int64_t deadline_ns; /* 0: none */
 	int64_t stop_began_ns;
 	int64_t execed_ns;

@@ -49,7 +49,7 @@ static void
 do_stopping(const struct call *call)
 {
 	peer_reply(call->peer, call->id, NULL);
-	process_step(call->process, FSM_ON_SAID_STOPPING);
+	process_said_stopping(call->process);
 }
 
 static void

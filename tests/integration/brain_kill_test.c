@@ -335,3 +335,27 @@ Test(brain_kill, a_back_off_is_kept)
 	json_decref(listing);
 	run_stop(run);
 }
+
+/* Who has said that it leaves gets no signal: not from the next brain either.
+ */
+Test(brain_kill, who_is_leaving_is_left_alone)
+{
+	struct run *run = RUN("--name", "api", "--kill-timeout", "10000", "--",
+		ROGUE, "counted", "term=9", "usr1=still here", "ready",
+		"until=shutdown", "stopping", "resume", "until=received");
+
+	run_wait(run, RUN_OUT, "got kind=3");
+	json_t *listing = run_wait_status(run, 1, "ready");
+	pid_t pid = (pid_t)run_field(listing, 0, "pid");
+	pid_t brain = run_brain(run);
+	json_decref(listing);
+	run_signal(run, SIGTERM);
+	run_wait(run, RUN_OUT, "got kind=3 from=0 to=1 id=2 ");
+	cr_assert_eq(kill(brain, SIGKILL), 0);
+	run_wait(run, RUN_OUT, "\"received\"");
+	run_wait_new_brain(run, brain);
+	cr_assert_eq(kill(pid, SIGUSR1), 0);
+	run_wait(run, RUN_OUT, "still here");
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	run_finish(run, 0);
+}
