@@ -43,7 +43,9 @@ prepare(bool read_only)
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) != 0)
 		_exit(CANT);
 	/* Where /tmp is a file system of its own, that one, too. */
-	if (mount("tmpfs", "/tmp", "tmpfs", MS_RDONLY, NULL) != 0)
+	if (mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) !=
+			0 &&
+		errno != EINVAL)
 		_exit(CANT);
 }
 

@@ -130,6 +130,10 @@ main(int argc, char **argv)
 		return STATUS_NO_PROGRAM;
 	}
 	if (program == 0) {
+		/* A test is about its program, not about what the runner's
+		 * shell had ignored when it was put in the background. */
+		for (int number = 1; number < NSIG; number++)
+			(void)signal(number, SIG_DFL);
 		execvp(*command, command);
 		fprintf(stderr, "reap: %s: %s\n", *command, strerror(errno));
 		_exit(STATUS_NO_PROGRAM);
