@@ -5,7 +5,8 @@
  * long it takes from the kill to the first answer on the control socket and to
  * the first message that was sent after it.
  *
- * The peak is measured first, for each kind alone while the other is silent.
+ * The peak is measured first, for messages and for HTTP alone; then each gets a
+ * quarter of its own, so that together they are half of what can be done.
  */
 #include "ask.h"
 #include "daemon.h"
@@ -41,7 +42,7 @@ struct kills {
 	struct kills_book *book;
 	char book_path[64], config_path[80], log_path[80];
 	uint16_t port;
-	double message_rate, http_rate; /* a second, at half of the peak */
+	double message_rate, http_rate; /* a second; a quarter of the peak */
 	struct figure control, relayed, both;
 	struct load_result http;
 	uint64_t lost, doubled, sent;
@@ -194,7 +195,7 @@ calibrate(struct kills *kills)
 			      CALIBRATE_MS / 2;
 	order(kills, 0, 0);
 	settle(kills);
-	/* Both share the processors from now on. */
+	/* Both at once: half of the peak is shared. */
 	kills->http_rate /= 2;
 	kills->message_rate /= 2;
 }
@@ -316,7 +317,7 @@ print(struct kills *kills, bool json)
 		return clean;
 	}
 	printf("%d kills of the brain with %u workers, at %.0f messages and "
-	       "%.0f requests a second (half of the peak)\n",
+	       "%.0f requests a second (together half of the peak)\n",
 		kills->count, kills->workers, kills->message_rate,
 		kills->http_rate);
 	printf("  answered and relayed again: median %.1f ms, worst %.1f ms "
