@@ -279,7 +279,7 @@ methods_upgraded(const char *error, void *data)
 		if (client->waiting == 0)
 			free(client);
 	} else if (error != NULL) {
-		peer_error(client->peer, question->id, "upgrade-failed", error);
+		peer_error(client->peer, question->id, "app-upgrade-failed", error);
 	} else {
 		result = fleet_describe_brain(client->fleet);
 		peer_reply(client->peer, question->id, result);
@@ -305,7 +305,7 @@ methods_upgrade(struct client *client, uint64_t id, json_t *params)
 		client->waiting--;
 	if (r < 0) {
 		free(question);
-		peer_error(client->peer, id, "upgrade-failed", words);
+		peer_error(client->peer, id, "app-upgrade-failed", words);
 	}
 }
 
