@@ -218,7 +218,8 @@ rig_meet(struct rig *rig)
 	cr_assert_eq(hello.hello.pid, rig->keeper);
 	rig_write(rig,
 		&(struct keeper_record){.kind = KEEPER_HELLO,
-			.hello = {KEEPER_VERSION, rig->brain.pid, 0}},
+			.hello = {.version = KEEPER_VERSION,
+				.pid = rig->brain.pid}},
 		-1);
 	return hello.hello.brains;
 }
