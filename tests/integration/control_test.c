@@ -262,8 +262,8 @@ Test(control, who_is_denied_is_hung_up_on)
 	static const char *const wrong[] = {
 		"{\"method\":\"hello\",\"params\":{\"protocol\":2}}",
 		"{\"method\":\"hello\",\"params\":{}}",
-		"{\"method\":\"hello\",\"params\":{\"protocol\":1,"
-		"\"role\":\"primary\"}}",
+		("{\"method\":\"hello\",\"params\":{\"protocol\":1,"
+		 "\"role\":\"primary\"}}"),
 		"{\"method\":\"workers\"}", "{nonsense", "1"};
 	struct run *run = start_two();
 

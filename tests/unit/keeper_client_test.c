@@ -144,8 +144,8 @@ keeper_gives(struct world *world, const char *name)
 static void
 keeper_hello(struct world *world, uint32_t version)
 {
-	struct keeper_record record = {
-		.kind = KEEPER_HELLO, .hello = {version, 1, 5}};
+	struct keeper_record record = {.kind = KEEPER_HELLO,
+		.hello = {.version = version, .pid = 1, .brains = 5}};
 
 	keeper_sends(world, &record, false);
 }
