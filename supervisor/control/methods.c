@@ -279,7 +279,8 @@ methods_upgraded(const char *error, void *data)
 		if (client->waiting == 0)
 			free(client);
 	} else if (error != NULL) {
-		peer_error(client->peer, question->id, "app-upgrade-failed", error);
+		peer_error(client->peer, question->id, "app-upgrade-failed",
+			error);
 	} else {
 		result = fleet_describe_brain(client->fleet);
 		peer_reply(client->peer, question->id, result);
