@@ -11,7 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const later[] = {"udp://", "unix://", "unix-dgram://"};
+static const struct {
+	const char *start;
+	enum listen_kind kind;
+} schemes[] = {
+	{"tcp://", LISTEN_TCP},
+	{"udp://", LISTEN_UDP},
+	{"unix://", LISTEN_UNIX},
+	{"unix-dgram://", LISTEN_UNIX_DGRAM},
+};
 
 static bool
 read_port(const char *text, uint16_t *ret_port)
@@ -57,12 +65,37 @@ read_host(const char *host, size_t size, struct address *address)
 static void
 write_text(struct address *address)
 {
-	if (address->host[0] == '\0' || address->is_ipv6)
-		snprintf(address->text, sizeof(address->text), "tcp://[%s]:%u",
+	const char *scheme = schemes[address->kind].start;
+
+	if (address->path[0] != '\0')
+		snprintf(address->text, sizeof(address->text), "%s%s", scheme,
+			address->path);
+	else if (address->host[0] == '\0' || address->is_ipv6)
+		snprintf(address->text, sizeof(address->text), "%s[%s]:%u",
+			scheme,
 			address->is_ipv6 ? address->host : "::", address->port);
 	else
-		snprintf(address->text, sizeof(address->text), "tcp://%s:%u",
-			address->host, address->port);
+		snprintf(address->text, sizeof(address->text), "%s%s:%u",
+			scheme, address->host, address->port);
+}
+
+/* The path of a UNIX socket. Returns NULL, or what would be right. */
+static const char *
+read_path(const char *path, struct address *address)
+{
+	size_t size = strlen(path);
+
+	if (path[0] != '/' || path[size - 1] == '/')
+		return "a socket's path is absolute: unix:///run/app.sock";
+	if (size >= sizeof(address->path))
+		return "a socket's path has at most 107 bytes: the kernel "
+		       "takes "
+		       "no longer one";
+	for (const char *c = path; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return "a socket's path has no control characters";
+	memcpy(address->path, path, size + 1);
+	return NULL;
 }
 
 /*
@@ -85,38 +118,47 @@ part(const char *text, bool is_ipv6, const char **ret_end,
 	return *end == ':';
 }
 
+/* HOST:PORT. Returns NULL, or what would be right. */
+static const char *
+read_internet(const char *host, struct address *address)
+{
+	const char *host_end, *port_text;
+
+	address->is_ipv6 = host[0] == '[';
+	host += address->is_ipv6;
+	if (!part(host, address->is_ipv6, &host_end, &port_text))
+		return "write 8080, 127.0.0.1:8080, [::1]:8080, one of these "
+		       "behind tcp:// or udp://, or unix:///run/app.sock";
+	if (strchr(port_text, ':') != NULL)
+		return "an IPv6 address stands in brackets: [::1]:8080";
+	if (!read_port(port_text, &address->port))
+		return "a port is a number from 0 (any free one) to 65535";
+	if (!read_host(host, (size_t)(host_end - host), address))
+		return "the host must be a numeric address, localhost or *";
+	return NULL;
+}
+
 int
 address_read(
 	const char *text, struct address *ret_address, const char **ret_reason)
 {
-	const char *host, *host_end, *port_text;
-	struct address address = {0};
+	struct address address = {.kind = LISTEN_TCP};
+	const char *reason, *rest = text;
 
-	*ret_reason = "write 8080, 127.0.0.1:8080, [::1]:8080 or one of these "
-		      "behind tcp://";
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (strncmp(text, later[i], strlen(later[i])) == 0) {
-			*ret_reason = "only TCP addresses (tcp://) can be "
-				      "listened on so far";
-			return -EINVAL;
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		size_t size = strlen(schemes[i].start);
+
+		if (strncmp(text, schemes[i].start, size) == 0) {
+			address.kind = schemes[i].kind;
+			rest = text + size;
+			break;
 		}
-	host = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;
-	address.is_ipv6 = host[0] == '[';
-	host += address.is_ipv6;
-	if (!part(host, address.is_ipv6, &host_end, &port_text))
-		return -EINVAL;
-	if (strchr(port_text, ':') != NULL) {
-		*ret_reason = "an IPv6 address stands in brackets: [::1]:8080";
-		return -EINVAL;
 	}
-	if (!read_port(port_text, &address.port)) {
-		*ret_reason = "a port is a number from 0 (any free one) to "
-			      "65535";
-		return -EINVAL;
-	}
-	if (!read_host(host, (size_t)(host_end - host), &address)) {
-		*ret_reason = "the host must be a numeric address, localhost "
-			      "or *";
+	reason = address.kind == LISTEN_TCP || address.kind == LISTEN_UDP
+			 ? read_internet(rest, &address)
+			 : read_path(rest, &address);
+	if (reason != NULL) {
+		*ret_reason = reason;
 		return -EINVAL;
 	}
 	write_text(&address);

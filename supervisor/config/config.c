@@ -74,11 +74,10 @@ read_given(struct build *build, const json_t *object)
 {
 	size_t count;
 	const struct key *keys = keys_all(&count);
-	uint64_t seen = 0;
+	bool seen[KEY_COUNT_MAX] = {false};
 	const char *name;
 	json_t *value;
 
-	_Static_assert(sizeof(seen) * 8 >= 64, "one bit a key");
 	json_object_foreach((json_t *)object, name, value)
 	{
 		const struct key *key = keys_find(name, strlen(name));
@@ -86,15 +85,13 @@ read_given(struct build *build, const json_t *object)
 
 		if (key == NULL)
 			return unknown_key(build, name);
-		if (seen >> (key - keys) & 1)
+		if (seen[key - keys])
 			return values_bad(&build->context, key, NULL,
 				"it is given twice, by two of its names");
-		seen |= UINT64_C(1) << (key - keys);
 		/* null is how scripts write "not given". */
-		if (json_is_null(value)) {
-			seen &= ~(UINT64_C(1) << (key - keys));
+		if (json_is_null(value))
 			continue;
-		}
+		seen[key - keys] = true;
 		error = values_read(&build->context, key, value, build->config);
 		if (error < 0)
 			return error;
@@ -104,8 +101,7 @@ read_given(struct build *build, const json_t *object)
 	for (size_t i = 0; i < count; i++) {
 		int error = 0;
 
-		if ((seen >> i & 1) == 0 &&
-			strcmp(keys[i].fallback, "null") != 0) {
+		if (!seen[i] && strcmp(keys[i].fallback, "null") != 0) {
 			json_t *fallback = json_loads(
 				keys[i].fallback, JSON_DECODE_ANY, NULL);
 
@@ -292,6 +288,30 @@ complete_command(struct build *build)
 	return 0;
 }
 
+/* An address without a `balance` of its own has the application's, where it
+ * makes sense: datagrams and UNIX sockets are shared else. */
+static int
+complete_listen(struct build *build)
+{
+	struct app_config *config = build->config;
+
+	for (size_t i = 0; i < config->listen.count; i++) {
+		struct listen_config *entry = &config->listen.entries[i];
+		bool has_connections =
+			entry->kind == LISTEN_TCP || entry->kind == LISTEN_UNIX;
+		bool has_ports = entry->path[0] == '\0';
+
+		if (entry->balance != CONFIG_UNSET)
+			continue;
+		entry->balance = config->balance;
+		if ((entry->balance == BALANCE_ROUND_ROBIN &&
+			    !has_connections) ||
+			(entry->balance == BALANCE_REUSEPORT && !has_ports))
+			entry->balance = BALANCE_SHARED;
+	}
+	return 0;
+}
+
 static int
 complete(struct build *build)
 {
@@ -300,6 +320,7 @@ complete(struct build *build)
 		complete_name,
 		complete_user,
 		complete_command,
+		complete_listen,
 	};
 	int error = 0;
 

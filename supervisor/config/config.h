@@ -27,6 +27,20 @@ enum config_exit_when {
 	CONFIG_EXIT_NEVER,
 };
 
+enum listen_kind {
+	LISTEN_TCP,
+	LISTEN_UDP,
+	LISTEN_UNIX, /* stream */
+	LISTEN_UNIX_DGRAM,
+};
+
+/* How connections get to the workers. */
+enum balance {
+	BALANCE_SHARED,	     /* one socket, every worker accepts */
+	BALANCE_REUSEPORT,   /* one socket a worker; the kernel spreads */
+	BALANCE_ROUND_ROBIN, /* we accept and hand each connection over */
+};
+
 struct portion {
 	int64_t number; /* a count, or a percentage */
 	bool is_percent;
@@ -38,13 +52,21 @@ struct number_list {
 };
 
 struct listen_config {
-	char *name;    /* for LISTEN_FDNAMES: the port unless given */
-	char *address; /* canonical: tcp://127.0.0.1:8080, tcp://[::]:8080 */
+	enum listen_kind kind;
+	char *name;    /* for LISTEN_FDNAMES: the port, or the path's last part,
+			  unless given */
+	char *address; /* canonical: tcp://127.0.0.1:8080, udp://[::]:8080,
+			  unix:///run/app.sock, unix-dgram:///run/app.sock */
 	char *host;    /* numeric IPv4 or IPv6; "": every address of both,
 			  which is what 8080 and [::]:8080 mean */
 	uint16_t port; /* 0: the kernel chooses */
+	char *path;    /* of a UNIX socket, absolute; else "" */
 	int backlog;   /* 511 unless given */
 	bool is_ipv6;  /* `host` is one */
+	int64_t balance;	   /* enum balance: its own, or the app's */
+	int64_t ipv6_only;	   /* 0, 1, or CONFIG_UNSET: as
+				      mechanism/listener finds right */
+	int64_t mode, user, group; /* of a UNIX socket, or CONFIG_UNSET */
 };
 
 struct listen_list {
@@ -74,6 +96,7 @@ struct app_config {
 	char **interpreter_args;
 	int64_t instances; /* at least 1 */
 	struct listen_list listen;
+	int64_t balance; /* enum balance; an address may have its own */
 	int64_t wait_ready, listen_timeout, kill_signal, kill_timeout;
 	struct portion reload_batch;
 	int64_t reload_soak;

@@ -40,6 +40,7 @@ enum {
 	KEY_COUNT = sizeof(keys) / sizeof(keys[0]),
 	ALIAS_COUNT = sizeof(aliases) / sizeof(aliases[0]),
 };
+_Static_assert((int)KEY_COUNT <= (int)KEY_COUNT_MAX, "readers count on it");
 
 const struct key *
 keys_all(size_t *ret_count)

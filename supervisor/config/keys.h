@@ -25,6 +25,7 @@ enum key_type {
 	KEY_TYPE_PORTION,     /* [struct portion] number or "25%" */
 	KEY_TYPE_CODES,	      /* [struct number_list] */
 	KEY_TYPE_EXIT_WHEN,   /* [int64_t] enum config_exit_when */
+	KEY_TYPE_BALANCE,     /* [int64_t] enum balance */
 	KEY_TYPE_LISTEN,      /* [struct listen_list] */
 	KEY_TYPE_USER,	      /* [int64_t] uid; a name is looked up */
 	KEY_TYPE_GROUP,	      /* [int64_t] gid; a name is looked up */
@@ -52,7 +53,8 @@ struct key {
 };
 
 enum {
-	KEY_NAME_MAX = 63, /* longer names aren't keys */
+	KEY_COUNT_MAX = 128, /* of the table */
+	KEY_NAME_MAX = 63,   /* longer names aren't keys */
 };
 
 /* All keys in the order of keys.def; the count goes to `ret_count`. */

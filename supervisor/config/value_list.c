@@ -1,9 +1,8 @@
 /*
- * value_list: values that are lists of something of their own: addresses, exit
- * codes, groups, resource limits. Bounds keep what a file says from growing
+ * value_list: values that are lists of something of their own: exit codes,
+ * groups, resource limits. Bounds keep what a file says from growing
  * the supervisor.
  */
-#include "config/address.h"
 #include "config/value_kinds.h"
 
 #include <errno.h>
@@ -11,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-enum {
-	BACKLOG = 511, /* as in nginx and node */
-};
 
 /* A list of codes or groups: an array, one value, or words of a string. */
 static json_t *
@@ -105,151 +100,6 @@ value_write_numbers(const void *field, json_t **ret_value)
 	for (size_t i = 0; array != NULL && i < list->count; i++)
 		if (json_array_append_new(
 			    array, json_integer(list->numbers[i])) != 0) {
-			json_decref(array);
-			return -ENOMEM;
-		}
-	*ret_value = array;
-	return array == NULL ? -ENOMEM : 0;
-}
-
-/* The members of an address that is written as an object. */
-static int
-read_listen_object(const struct values_context *context, const struct key *key,
-	const json_t *value, const json_t **ret_address,
-	struct listen_config *entry)
-{
-	const char *member;
-	json_t *given;
-	int64_t backlog;
-
-	json_object_foreach((json_t *)value, member, given)
-	{
-		if (strcmp(member, "address") == 0) {
-			*ret_address = given;
-		} else if (strcmp(member, "name") == 0) {
-			/* A colon would split LISTEN_FDNAMES. */
-			if (!value_is_text(given) ||
-				strspn(json_string_value(given),
-					"abcdefghijklmnopqrstuvwxyz"
-					"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					"0123456789_.-") !=
-					json_string_length(given) ||
-				json_string_length(given) == 0 ||
-				json_string_length(given) > 64)
-				return values_bad(context, key, given,
-					"a listener's name has 1 to 64 "
-					"letters, digits and _ . -");
-			free(entry->name);
-			entry->name = strdup(json_string_value(given));
-			if (entry->name == NULL)
-				return -ENOMEM;
-		} else if (strcmp(member, "backlog") == 0) {
-			if (!value_whole(given, &backlog) || backlog < 1 ||
-				backlog > 65535)
-				return values_bad(context, key, given,
-					"a backlog is a number from 1 to "
-					"65535");
-			entry->backlog = (int)backlog;
-		} else {
-			return values_bad(context, key, value,
-				"\"%.60s\" is unknown; address, name and "
-				"backlog are known",
-				member);
-		}
-	}
-	return 0;
-}
-
-static int
-read_listen_entry(const struct values_context *context, const struct key *key,
-	const json_t *value, struct listen_config *entry)
-{
-	const json_t *address = value;
-	struct address parsed;
-	char number[24];
-	const char *reason, *written;
-	int64_t port_number;
-	int error;
-
-	entry->backlog = BACKLOG;
-	if (json_is_object(value)) {
-		address = NULL;
-		error = read_listen_object(
-			context, key, value, &address, entry);
-		if (error < 0)
-			return error;
-	}
-	if (json_is_integer(address) && value_whole(address, &port_number)) {
-		snprintf(
-			number, sizeof(number), "%lld", (long long)port_number);
-		written = number;
-	} else if (value_is_text(address)) {
-		written = json_string_value(address);
-	} else {
-		return values_bad(context, key, value,
-			"an address is a string, \"127.0.0.1:8080\", or an "
-			"object with the member address");
-	}
-	if (address_read(written, &parsed, &reason) < 0)
-		return values_bad(context, key, address, "%s", reason);
-	entry->port = parsed.port;
-	entry->is_ipv6 = parsed.is_ipv6;
-	entry->address = strdup(parsed.text);
-	entry->host = strdup(parsed.host);
-	if (entry->name == NULL)
-		entry->name = strdup(strrchr(parsed.text, ':') + 1);
-	return entry->address == NULL || entry->host == NULL ||
-			       entry->name == NULL
-		       ? -ENOMEM
-		       : 0;
-}
-
-int
-value_read_listen(const struct values_context *context, const struct key *key,
-	const json_t *value, void *field)
-{
-	struct listen_list *list = field;
-	size_t count = json_is_array(value) ? json_array_size(value) : 1;
-	int error = 0;
-
-	if (count > VALUES_LISTEN_MAX)
-		return values_bad(context, key, NULL,
-			"at most %d addresses are allowed", VALUES_LISTEN_MAX);
-	/* Kept in the field at once: values_fini frees half of a list, too. */
-	list->entries = calloc(count + 1, sizeof(*list->entries));
-	if (list->entries == NULL)
-		return -ENOMEM;
-	while (list->count < count && error == 0) {
-		struct listen_config *entry = &list->entries[list->count];
-
-		error = read_listen_entry(context, key,
-			json_is_array(value)
-				? json_array_get(value, list->count)
-				: value,
-			entry);
-		list->count++;
-		for (size_t i = 0; error == 0 && i + 1 < list->count; i++)
-			if (strcmp(list->entries[i].address, entry->address) ==
-					0 &&
-				entry->port != 0)
-				error = values_bad(context, key, NULL,
-					"%s is given twice", entry->address);
-	}
-	return error;
-}
-
-int
-value_write_listen(const void *field, json_t **ret_value)
-{
-	const struct listen_list *list = field;
-	json_t *array = json_array();
-
-	for (size_t i = 0; array != NULL && i < list->count; i++)
-		if (json_array_append_new(
-			    array, json_pack("{s:s,s:s,s:i}", "address",
-					   list->entries[i].address, "name",
-					   list->entries[i].name, "backlog",
-					   list->entries[i].backlog)) != 0) {
 			json_decref(array);
 			return -ENOMEM;
 		}

@@ -242,27 +242,6 @@ value_read_portion(const struct values_context *context, const struct key *key,
 	return 0;
 }
 
-static const char *const exit_when_names[] = {
-	[CONFIG_EXIT_STOPPED] = "stopped",
-	[CONFIG_EXIT_ERRORED] = "errored",
-	[CONFIG_EXIT_NEVER] = "never",
-};
-
-int
-value_read_exit_when(const struct values_context *context,
-	const struct key *key, const json_t *value, void *field)
-{
-	const char *text = value_is_text(value) ? json_string_value(value) : "";
-
-	for (int64_t i = CONFIG_EXIT_STOPPED; i <= CONFIG_EXIT_NEVER; i++)
-		if (strcmp(exit_when_names[i], text) == 0) {
-			*(int64_t *)field = i;
-			return 0;
-		}
-	return values_bad(context, key, value,
-		"write \"stopped\", \"errored\" or \"never\"");
-}
-
 int
 value_read_user(const struct values_context *context, const struct key *key,
 	const json_t *value, void *field)
@@ -368,12 +347,5 @@ value_write_portion(const void *field, json_t **ret_value)
 	*ret_value = portion->is_percent ? json_sprintf("%lld%%",
 						   (long long)portion->number)
 					 : json_integer(portion->number);
-	return *ret_value == NULL ? -ENOMEM : 0;
-}
-
-int
-value_write_exit_when(const void *field, json_t **ret_value)
-{
-	*ret_value = json_string(exit_when_names[*(const int64_t *)field]);
 	return *ret_value == NULL ? -ENOMEM : 0;
 }

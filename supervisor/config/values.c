@@ -53,6 +53,8 @@ static const struct {
 		HOLDS_NUMBERS},
 	[KEY_TYPE_EXIT_WHEN] = {value_read_exit_when, value_write_exit_when,
 		HOLDS_NOTHING},
+	[KEY_TYPE_BALANCE] = {value_read_balance, value_write_balance,
+		HOLDS_NOTHING},
 	[KEY_TYPE_LISTEN] = {value_read_listen, value_write_listen,
 		HOLDS_LISTEN},
 	[KEY_TYPE_USER] = {value_read_user, value_write_int, HOLDS_NOTHING},
@@ -117,17 +119,6 @@ values_init(const struct key *key, struct app_config *config)
 		memcpy(field_of(key, config), &unset, sizeof(unset));
 }
 
-static void
-listen_fini(struct listen_list *listen)
-{
-	for (size_t i = 0; i < listen->count; i++) {
-		free(listen->entries[i].name);
-		free(listen->entries[i].address);
-		free(listen->entries[i].host);
-	}
-	free(listen->entries);
-}
-
 void
 values_fini(const struct key *key, struct app_config *config)
 {
@@ -144,7 +135,7 @@ values_fini(const struct key *key, struct app_config *config)
 		free(((struct number_list *)field)->numbers);
 		break;
 	case HOLDS_LISTEN:
-		listen_fini(field);
+		value_free_listen(field);
 		break;
 	case HOLDS_LIMITS:
 		free(((struct limit_list *)field)->entries);

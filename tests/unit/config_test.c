@@ -214,15 +214,88 @@ Test(config, wrong_addresses)
 		"{\"name\":\"a\"}", "{\"address\":80,\"x\":1}",
 		"{\"address\":80,\"name\":\"a:b\"}",
 		"{\"address\":80,\"backlog\":0}", "[\"80\",\"80\"]"};
-	char text[200];
+	char text[300];
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(text, sizeof(text), "{\"script\":\"x\",\"listen\":%s}",
 			wrong[i]);
 		says(text, "apps[2].listen");
 	}
-	says("{\"script\":\"x\",\"listen\":\"udp://1.2.3.4:5\"}", "so far");
-	says("{\"script\":\"x\",\"listen\":\"unix:///run/x\"}", "so far");
+	says("{\"script\":\"x\",\"listen\":\"unix://run/x\"}", "absolute");
+	says("{\"script\":\"x\",\"listen\":\"unix:///run/x/\"}", "absolute");
+	says("{\"script\":\"x\",\"listen\":\"unix:///a\\u0007\"}", "control");
+	snprintf(text, sizeof(text),
+		"{\"script\":\"x\",\"listen\":\"unix:///%0107d\"}", 0);
+	says(text, "at most 107 bytes");
+}
+
+static void
+check_kind(const char *written, enum listen_kind kind, const char *address,
+	const char *name)
+{
+	char text[200];
+	struct app_config *c;
+
+	snprintf(text, sizeof(text), "{\"script\":\"x\",\"listen\":\"%s\"}",
+		written);
+	c = build(text);
+	cr_expect_eq(c->listen.entries[0].kind, kind);
+	cr_expect_str_eq(c->listen.entries[0].address, address);
+	cr_expect_str_eq(c->listen.entries[0].name, name);
+	config_free(&c);
+}
+
+Test(config, addresses_of_every_kind)
+{
+	struct app_config *c;
+
+	check_kind("tcp://1.2.3.4:5", LISTEN_TCP, "tcp://1.2.3.4:5", "5");
+	check_kind("udp://5", LISTEN_UDP, "udp://[::]:5", "5");
+	check_kind("udp://[::1]:5", LISTEN_UDP, "udp://[::1]:5", "5");
+	check_kind("unix:///run/x.sock", LISTEN_UNIX, "unix:///run/x.sock",
+		"x.sock");
+	check_kind("unix-dgram:///a:b", LISTEN_UNIX_DGRAM, "unix-dgram:///a:b",
+		"a_b");
+	c = build("{\"script\":\"x\",\"listen\":[{\"address\":\"unix:///s\","
+		  "\"mode\":\"0660\",\"user\":7,\"group\":8},"
+		  "{\"address\":\"[::1]:5\",\"ipv6_only\":false}]}");
+	cr_expect_eq(c->listen.entries[0].mode, 0660);
+	cr_expect_eq(c->listen.entries[0].user, 7);
+	cr_expect_eq(c->listen.entries[0].group, 8);
+	cr_expect_str_eq(c->listen.entries[0].path, "/s");
+	cr_expect_eq(c->listen.entries[1].ipv6_only, 0);
+	cr_expect_eq(c->listen.entries[1].mode, CONFIG_UNSET);
+	config_free(&c);
+}
+
+Test(config, balance)
+{
+	struct app_config *c = build(
+		"{\"script\":\"x\",\"balance\":\"round-robin\",\"listen\":["
+		"1,\"udp://2\",\"unix:///s\","
+		"{\"address\":3,\"balance\":\"reuseport\"}]}");
+
+	cr_expect_eq(c->balance, BALANCE_ROUND_ROBIN);
+	cr_expect_eq(c->listen.entries[0].balance, BALANCE_ROUND_ROBIN);
+	/* Datagrams can't be handed over: the application's word isn't meant
+	 * for them. */
+	cr_expect_eq(c->listen.entries[1].balance, BALANCE_SHARED);
+	cr_expect_eq(c->listen.entries[2].balance, BALANCE_ROUND_ROBIN);
+	cr_expect_eq(c->listen.entries[3].balance, BALANCE_REUSEPORT);
+	config_free(&c);
+	says("{\"script\":\"x\",\"balance\":\"best\"}", "round-robin");
+	says("{\"script\":\"x\",\"listen\":{\"address\":\"udp://1\","
+	     "\"balance\":\"round-robin\"}}",
+		"datagrams");
+	says("{\"script\":\"x\",\"listen\":{\"address\":\"unix:///s\","
+	     "\"balance\":\"reuseport\"}}",
+		"TCP and UDP");
+	says("{\"script\":\"x\",\"listen\":{\"address\":1,"
+	     "\"mode\":\"0600\"}}",
+		"UNIX socket");
+	says("{\"script\":\"x\",\"listen\":{\"address\":\"1.2.3.4:1\","
+	     "\"ipv6_only\":true}}",
+		"IPv6");
 }
 
 Test(config, wrong_values_name_key_value_and_what_is_allowed)
@@ -318,7 +391,9 @@ Test(config, sealed_form_gives_the_same_again)
 {
 	check_sealed("{\"script\":\"not-in-path\"}");
 	check_sealed("{\"script\":\"sh\",\"args\":[\"-c\",\"a  b\",\"\"],"
-		     "\"listen\":[8080,\"[::1]:9\"],\"instances\":\"max\","
+		     "\"listen\":[8080,\"[::1]:9\",{\"address\":"
+		     "\"unix:///s\",\"mode\":\"0600\"}],"
+		     "\"balance\":\"reuseport\",\"instances\":\"max\","
 		     "\"kill_signal\":40,\"umask\":\"0\",\"env\":{\"A\":\"\"},"
 		     "\"limits\":{\"nofile\":9},\"reload_batch\":\"30%\","
 		     "\"stop_exit_codes\":[1],\"nice\":3,\"max_restarts\":0,"
