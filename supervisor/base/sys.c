@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -183,6 +184,18 @@ int
 sys_rmdir(const char *path)
 {
 	ONCE(rmdir(path));
+}
+
+int
+sys_fchmod(int fd, mode_t mode)
+{
+	ONCE(fchmod(fd, mode));
+}
+
+int
+sys_lchown(const char *path, uid_t user, gid_t group)
+{
+	ONCE(lchown(path, user, group));
 }
 
 int

@@ -171,6 +171,16 @@ app_load_listener(
 	return 0;
 }
 
+/* The file of a UNIX socket goes with it, unless it is another's by now. */
+static void
+remove_file(const struct app_listener *listener)
+{
+	const char *path = strstr(listener->state.address, "://");
+
+	if (path)
+		listener_remove_file(path + 3, &listener->state.file);
+}
+
 static bool
 lists(const struct version *version, const char *address)
 {
@@ -181,6 +191,13 @@ lists(const struct version *version, const char *address)
 			    address))
 			return true;
 	return false;
+}
+
+void
+app_remove_files(const struct app *app)
+{
+	for (const struct app_listener *at = app->listeners; at; at = at->next)
+		remove_file(at);
 }
 
 void
@@ -201,6 +218,7 @@ app_close_listeners(struct app *app)
 		keeper_client_drop(app->fleet->setup.keeper, name);
 		ledger_erase(
 			app->fleet->ledger, STATE_LISTENERS, listener->row);
+		remove_file(listener);
 		sys_close(listener->fd);
 		*at = listener->next;
 		free(listener);

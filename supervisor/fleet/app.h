@@ -69,6 +69,9 @@ int app_load_listener(
 /* Closes those that neither the version in force nor the reload's has. */
 void app_close_listeners(struct app *app);
 
+/* Removes the files of its UNIX sockets: everything ends. */
+void app_remove_files(const struct app *app);
+
 /* The listener of that address as configured, or NULL. */
 const struct app_listener *app_find_listener(
 	const struct app *app, const char *address);

@@ -281,6 +281,8 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	}
 	ev_timer_stop(loop, &fleet->last_words);
 	fleet->has_ended = true;
+	for (struct app *app = fleet->apps; app; app = app->next)
+		app_remove_files(app);
 	if (fleet->pid_file)
 		pid_file_remove(fleet->pid_file, fleet->keeper_pid);
 	fleet->setup.ended(fleet->is_abandoned ? 1 : code, fleet->setup.data);

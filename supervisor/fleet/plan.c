@@ -62,12 +62,8 @@ add_opening(struct opening *opening, struct change *change,
 		opening->fds = fds;
 	if (!plans || !owners || !fds)
 		return -ENOMEM;
-	opening->plans[opening->count] = (struct listener_plan){
-		.address = listen->address,
-		.host = listen->host,
-		.port = listen->port,
-		.backlog = listen->backlog,
-	};
+	opening->plans[opening->count] =
+		(struct listener_plan){.config = listen};
 	opening->owners[opening->count++] = change;
 	return 0;
 }
@@ -75,9 +71,15 @@ add_opening(struct opening *opening, struct change *change,
 static void
 close_opening(struct opening *opening)
 {
-	for (size_t i = 0; i < opening->count && opening->is_open; i++)
-		if (opening->fds[i] >= 0)
-			sys_close(opening->fds[i]);
+	for (size_t i = 0; i < opening->count && opening->is_open; i++) {
+		const char *path = opening->plans[i].config->path;
+		struct listener_file file = listener_find_file(path);
+
+		if (opening->fds[i] < 0)
+			continue; /* somebody keeps it */
+		listener_remove_file(path, &file);
+		sys_close(opening->fds[i]);
+	}
 	free(opening->plans);
 	free(opening->owners);
 	free(opening->fds);
@@ -126,7 +128,8 @@ keep_listeners(struct fleet *fleet, struct opening *opening,
 			continue;
 		state.number = core_next_number(fleet);
 		snprintf(state.address, sizeof(state.address), "%s",
-			opening->plans[i].address);
+			opening->plans[i].config->address);
+		state.file = listener_find_file(opening->plans[i].config->path);
 		opening->fds[i] = -1;
 		state_name(name, STATE_LISTENER, state.number);
 		r = keeper_client_keep(fleet->setup.keeper, name, fd);

@@ -16,18 +16,19 @@
 
 #include "fleet/keeper_client.h"
 #include "mechanism/ledger.h"
+#include "mechanism/listener.h"
 
 #include <stdint.h>
 
 enum {
-	STATE_VERSION = 2,
+	STATE_VERSION = 3,
 	STATE_APPS_MAX = 1024,
 	STATE_LISTENERS_MAX = 1024,
 	STATE_SLOTS_MAX = KEEPER_PROCESSES_MAX,
 	/* Also those whose pipes a grandchild still holds. */
 	STATE_PROCESSES_MAX = 2 * KEEPER_PROCESSES_MAX,
 	STATE_LOGFILES_MAX = 2 * STATE_APPS_MAX,
-	STATE_ADDRESS_SIZE = 64,
+	STATE_ADDRESS_SIZE = 128,
 	STATE_EXITS_KEPT = 5, /* last ends of a slot */
 	STATE_EXITS_MAX = STATE_EXITS_KEPT * STATE_SLOTS_MAX,
 	STATE_FAULT_SIZE = 64,
@@ -90,6 +91,7 @@ struct state_listener {
 	uint32_t number;
 	uint32_t app;
 	char address[STATE_ADDRESS_SIZE]; /* as configured */
+	struct listener_file file; /* of a UNIX socket, or zeros */
 };
 
 /* Why a slot without a process has none. */

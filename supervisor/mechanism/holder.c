@@ -1,6 +1,6 @@
 /*
- * Looks up in /proc who holds an address: first the socket's inode in
- * /proc/net/tcp and tcp6, then the process that has that inode open.
+ * Looks up in /proc who holds an address: first the socket's inode in one of
+ * the tables of /proc/net, then the process that has that inode open.
  *
  * A race is harmless: the answer is only shown to people.
  */
@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 enum {
 	TABLE_MAX = 4 << 20, /* bytes of one table that are looked at */
-	LISTENING = 0x0a,
+	LISTENING = 0x0a,    /* of TCP */
+	BOUND = 0x07,	     /* of UDP */
 };
 
 /* An entry of a directory as the kernel hands it over. */
@@ -32,7 +34,21 @@ struct entry {
 	char name[];
 };
 
-/* Whether a row of /proc/net/tcp stands in the way of `address`. */
+/* Whether a row of /proc/net/unix is that of a path. */
+static bool
+is_the_path(const char *row, const struct sockaddr_un *address,
+	unsigned long long *ret_inode)
+{
+	int path = 0;
+
+	/* Connections that wait to be accepted have the path, and no inode. */
+	return sscanf(row, " %*x: %*x %*x %*x %*x %*x %llu %n", ret_inode,
+		       &path) == 1 &&
+	       path > 0 && *ret_inode != 0 &&
+	       strcmp(row + path, address->sun_path) == 0;
+}
+
+/* Whether a row of a table of /proc/net stands in the way of `address`. */
 static bool
 is_in_the_way(const char *row, const struct sockaddr_storage *address,
 	unsigned long long *ret_inode)
@@ -42,12 +58,15 @@ is_in_the_way(const char *row, const struct sockaddr_storage *address,
 	unsigned int port, state;
 	uint32_t number;
 
+	if (address->ss_family == AF_UNIX)
+		return is_the_path(row, (const void *)address, ret_inode);
 	if (sscanf(row,
 		    " %*d: %32[0-9A-F]:%x %*x:%*x %x %*x:%*x %*x:%*x %*x %*u "
 		    "%*u %llu",
 		    host, &port, &state, ret_inode) != 4)
 		return false;
-	if (state != LISTENING || port != ntohs(four->sin_port))
+	if ((state != LISTENING && state != BOUND) ||
+		port != ntohs(four->sin_port))
 		return false;
 	/* An IPv6 socket may hold an IPv4 port too; don't be more exact than
 	 * a hint needs to be. */
@@ -153,8 +172,14 @@ has_the_socket(const char *path, void *data)
 }
 
 void
-holder_find(const struct sockaddr_storage *address, char *ret_text)
+holder_find(const struct sockaddr_storage *address, int type, char *ret_text)
 {
+	static const char *const tables[][2] = {
+		{"/proc/net/udp", "/proc/net/udp6"},
+		{"/proc/net/tcp", "/proc/net/tcp6"},
+	};
+	const char *const *table = tables[type == SOCK_STREAM];
+	bool found = false;
 	struct search search;
 	unsigned long long inode;
 	char path[112], name[64] = "";
@@ -162,9 +187,13 @@ holder_find(const struct sockaddr_storage *address, char *ret_text)
 	int fd;
 
 	*ret_text = '\0';
-	if (!(address->ss_family == AF_INET &&
-		    find_inode("/proc/net/tcp", address, &inode)) &&
-		!find_inode("/proc/net/tcp6", address, &inode))
+	if (address->ss_family == AF_UNIX)
+		found = find_inode("/proc/net/unix", address, &inode);
+	if (address->ss_family == AF_INET)
+		found = find_inode(table[0], address, &inode);
+	if (!found && address->ss_family != AF_UNIX)
+		found = find_inode(table[1], address, &inode);
+	if (!found)
 		return;
 	snprintf(search.link, sizeof(search.link), "socket:[%llu]", inode);
 	if (!walk("/proc", has_the_socket, &search))

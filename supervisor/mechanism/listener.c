@@ -1,24 +1,26 @@
 /*
- * Listening sockets: opening them all or none, and words for what failed.
+ * Opening sockets, all or none, and words for what failed.
  *
  * Which sockets there are, and who inherits them, is fleet's business. Who
- * holds an address that is in use is mechanism/holder's.
+ * holds an address that is in use is mechanism/holder's; the files of UNIX
+ * sockets are listener_unix.c's.
  */
 #include "mechanism/listener.h"
 
 #include "base/sys.h"
 #include "mechanism/holder.h"
+#include "mechanism/listener_unix.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
-	SHOWN_MAX = 100, /* bytes of an address that are repeated */
+	SHOWN_MAX = 120, /* bytes of an address that are repeated */
 };
 
 struct address {
@@ -63,73 +65,133 @@ set_six(struct address *ret, const char *host, uint16_t port)
 	return true;
 }
 
-/* Whether another plan wants IPv4 connections of this port for itself. */
 static bool
-has_four(const struct listener_plan *plans, size_t count, uint16_t port)
+is_unix(const struct listen_config *config)
 {
-	for (size_t i = 0; i < count; i++)
-		if (port && plans[i].port == port && *plans[i].host &&
-			!strchr(plans[i].host, ':'))
+	return config->kind == LISTEN_UNIX || config->kind == LISTEN_UNIX_DGRAM;
+}
+
+static bool
+is_stream(const struct listen_config *config)
+{
+	return config->kind == LISTEN_TCP || config->kind == LISTEN_UNIX;
+}
+
+/* Whether another plan wants the IPv4 side of this port for itself. */
+static bool
+has_four(const struct listener_plan *plans, size_t count,
+	const struct listen_config *config)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct listen_config *other = plans[i].config;
+
+		if (config->port && other->kind == config->kind &&
+			other->port == config->port && *other->host &&
+			!strchr(other->host, ':'))
 			return true;
+	}
 	return false;
+}
+
+/* What to do about an errno, in words that follow the error's; or "". */
+static const char *
+hint_of(const struct listen_config *config, int error)
+{
+	switch (error) {
+	case -EACCES:
+		return is_unix(config)
+			       ? "; its folder can't be written to"
+			       : "; a privileged port needs root or the "
+				 "capability CAP_NET_BIND_SERVICE: choose a "
+				 "port from 1024 up, or start as root";
+	case -EADDRNOTAVAIL:
+		return "; no interface of this machine has it";
+	case -EAFNOSUPPORT:
+		return "; is IPv6 turned off on this machine?";
+	case -ENOENT:
+		return "; its folder doesn't exist: make it first";
+	case -EPERM:
+		return "; only root can give a socket to others";
+	default:
+		return "";
+	}
 }
 
 /* Why the kernel refused, and what to do. */
 static void
-explain(char *ret_error, const char *text, const struct address *address,
-	const char *step, int error)
+explain(char *ret_error, const struct listen_config *config,
+	const struct address *address, const char *step, int error)
 {
 	char why[LISTENER_ERROR_SIZE - SHOWN_MAX - 32];
 	char holder[HOLDER_TEXT_SIZE];
 
-	const char *hint = "";
-
 	if (error == -EADDRINUSE) {
-		holder_find(&address->socket, holder);
+		holder_find(&address->socket,
+			is_stream(config) ? SOCK_STREAM : SOCK_DGRAM, holder);
 		snprintf(why, sizeof(why),
-			"%s%s%s; stop that program or choose another port",
-			strerror(-error), *holder ? " by " : "", holder);
+			"%s%s%s; stop that program or choose another %s",
+			strerror(-error), *holder ? " by " : "", holder,
+			is_unix(config) ? "path" : "port");
+	} else if (error == -EEXIST) {
+		snprintf(why, sizeof(why),
+			"there is a file of that name that is no socket; "
+			"remove it or choose another path");
 	} else {
-		if (error == -EACCES)
-			hint = "; a privileged port needs root or the "
-			       "capability CAP_NET_BIND_SERVICE: choose a port "
-			       "from 1024 up, or start as root";
-		else if (error == -EADDRNOTAVAIL)
-			hint = "; no interface of this machine has it";
-		else if (error == -EAFNOSUPPORT)
-			hint = "; is IPv6 turned off on this machine?";
 		snprintf(why, sizeof(why), "%s: %s%s", step, strerror(-error),
-			hint);
+			hint_of(config, error));
 	}
-	say(ret_error, error, text, why);
+	say(ret_error, error, config->address, why);
+}
+
+/* Options that have to be there before the bind. */
+static int
+set_options(
+	int fd, const struct listener_plan *plan, const struct address *address)
+{
+	int one = 1, six_only = !address->takes_both, r = 0;
+
+	/* Of UDP it would let others take datagrams away. */
+	if (plan->config->kind == LISTEN_TCP)
+		r = sys_setsockopt(
+			fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (r >= 0 && plan->shares_port)
+		r = sys_setsockopt(
+			fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (r >= 0 && address->socket.ss_family == AF_INET6)
+		r = sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only,
+			sizeof(six_only));
+	return r;
 }
 
 static int
-open_address(const struct address *address, int backlog, int *ret_fd,
-	const char **ret_step)
+open_address(const struct listener_plan *plan, const struct address *address,
+	int *ret_fd, const char **ret_step)
 {
-	int one = 1, six_only = !address->takes_both, fd, r;
+	const struct listen_config *config = plan->config;
+	int fd, r;
 
 	*ret_step = "socket";
 	/* It is the workers' to accept from: a program that waits in accept()
 	 * gets a socket that blocks, as it would from systemd; others change
 	 * that themselves. */
-	fd = sys_socket(address->socket.ss_family, SOCK_STREAM, 0);
+	fd = sys_socket(address->socket.ss_family,
+		is_stream(config) ? SOCK_STREAM : SOCK_DGRAM, 0);
 	if (fd < 0)
 		return fd;
 	*ret_step = "setsockopt";
-	r = sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (r >= 0 && address->socket.ss_family == AF_INET6)
-		r = sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only,
-			sizeof(six_only));
-	if (r >= 0) {
+	r = set_options(fd, plan, address);
+	if (r >= 0 && is_unix(config)) {
+		r = listener_unix_bind(fd, config, ret_step);
+	} else if (r >= 0) {
 		*ret_step = "bind";
 		r = sys_bind(fd, (const struct sockaddr *)&address->socket,
 			address->size);
 	}
-	if (r >= 0) {
+	if (r >= 0 && is_stream(config)) {
 		*ret_step = "listen";
-		r = sys_listen(fd, backlog ? backlog : LISTENER_BACKLOG);
+		r = sys_listen(fd, config->backlog);
+		if (r < 0 && is_unix(config))
+			(void)sys_unlink(config->path);
 	}
 	if (r < 0) {
 		sys_close(fd);
@@ -139,32 +201,52 @@ open_address(const struct address *address, int backlog, int *ret_fd,
 	return 0;
 }
 
+static bool
+set_address(
+	const struct listener_plan *plan, bool six_only, struct address *ret)
+{
+	const struct listen_config *config = plan->config;
+	uint16_t port = plan->port ? plan->port : config->port;
+	struct sockaddr_un local;
+
+	if (is_unix(config)) {
+		local = listener_unix_address(config->path);
+		memset(ret, 0, sizeof(*ret));
+		memcpy(&ret->socket, &local, sizeof(local));
+		ret->size = sizeof(local);
+		return true;
+	}
+	if (*config->host && !strchr(config->host, ':'))
+		return set_four(ret, config->host, port);
+	if (!set_six(ret, *config->host ? config->host : "::", port))
+		return false;
+	ret->takes_both = config->ipv6_only == CONFIG_UNSET
+				  ? !*config->host && !six_only
+				  : !config->ipv6_only;
+	return true;
+}
+
 static int
 open_one(const struct listener_plan *plan, bool six_only, int *ret_fd,
 	char *ret_error)
 {
+	const struct listen_config *config = plan->config;
 	struct address address;
 	const char *step;
-	bool is_good;
 	int r;
 
-	if (!*plan->host)
-		is_good = set_six(&address, "::", plan->port);
-	else if (strchr(plan->host, ':'))
-		is_good = set_six(&address, plan->host, plan->port);
-	else
-		is_good = set_four(&address, plan->host, plan->port);
-	if (!is_good)
-		return say(ret_error, -EINVAL, plan->address,
+	if (!set_address(plan, six_only, &address))
+		return say(ret_error, -EINVAL, config->address,
 			"not a numeric address");
-	address.takes_both = !*plan->host && !six_only;
-	r = open_address(&address, plan->backlog, ret_fd, &step);
-	if (address.takes_both && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
-		(void)set_four(&address, "0.0.0.0", plan->port);
-		r = open_address(&address, plan->backlog, ret_fd, &step);
+	r = open_address(plan, &address, ret_fd, &step);
+	if (address.takes_both && !*config->host &&
+		(r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+		(void)set_four(&address, "0.0.0.0",
+			plan->port ? plan->port : config->port);
+		r = open_address(plan, &address, ret_fd, &step);
 	}
 	if (r < 0)
-		explain(ret_error, plan->address, &address, step, r);
+		explain(ret_error, config, &address, step, r);
 	return r;
 }
 
@@ -180,14 +262,18 @@ listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 		return say(ret_error, -ENOMEM, "", "out of memory");
 	for (; done < count; done++) {
 		r = open_one(&plans[done],
-			has_four(plans, count, plans[done].port), &fds[done],
+			has_four(plans, count, plans[done].config), &fds[done],
 			ret_error);
 		if (r < 0)
 			break;
 	}
 	if (r < 0) {
-		while (done)
-			sys_close(fds[--done]);
+		while (done) {
+			done--;
+			if (is_unix(plans[done].config))
+				(void)sys_unlink(plans[done].config->path);
+			sys_close(fds[done]);
+		}
 	} else if (count) {
 		memcpy(ret_fds, fds, count * sizeof(*fds));
 	}
@@ -199,26 +285,64 @@ int
 listener_text(int fd, char *ret_text)
 {
 	struct sockaddr_storage address;
-	socklen_t size = sizeof(address);
+	socklen_t size = sizeof(address), type_size = sizeof(int);
 	char host[INET6_ADDRSTRLEN];
-	int r = sys_getsockname(fd, (struct sockaddr *)&address, &size);
+	int type, r = sys_getsockname(fd, (struct sockaddr *)&address, &size);
 
+	if (r >= 0)
+		r = sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size);
 	if (r < 0)
 		return r;
+	if (type != SOCK_STREAM && type != SOCK_DGRAM)
+		return -EAFNOSUPPORT;
 	if (address.ss_family == AF_INET) {
 		struct sockaddr_in *four = (struct sockaddr_in *)&address;
 
 		inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host));
-		snprintf(ret_text, LISTENER_TEXT_SIZE, "tcp://%s:%u", host,
+		snprintf(ret_text, LISTENER_TEXT_SIZE, "%s://%s:%u",
+			type == SOCK_STREAM ? "tcp" : "udp", host,
 			ntohs(four->sin_port));
 	} else if (address.ss_family == AF_INET6) {
 		struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
 
 		inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-		snprintf(ret_text, LISTENER_TEXT_SIZE, "tcp://[%s]:%u", host,
+		snprintf(ret_text, LISTENER_TEXT_SIZE, "%s://[%s]:%u",
+			type == SOCK_STREAM ? "tcp" : "udp", host,
 			ntohs(six->sin6_port));
+	} else if (address.ss_family == AF_UNIX) {
+		struct sockaddr_un *local = (struct sockaddr_un *)&address;
+
+		if (size <= offsetof(struct sockaddr_un, sun_path) ||
+			local->sun_path[0] != '/')
+			return -EAFNOSUPPORT;
+		snprintf(ret_text, LISTENER_TEXT_SIZE, "%s://%.*s",
+			type == SOCK_STREAM ? "unix" : "unix-dgram",
+			(int)sizeof(local->sun_path), local->sun_path);
 	} else {
 		return -EAFNOSUPPORT;
 	}
 	return 0;
+}
+
+struct listener_file
+listener_find_file(const char *path)
+{
+	struct listener_file file = {0};
+	struct stat stat;
+
+	if (*path && sys_lstat(path, &stat) >= 0 && S_ISSOCK(stat.st_mode)) {
+		file.device = stat.st_dev;
+		file.inode = stat.st_ino;
+	}
+	return file;
+}
+
+void
+listener_remove_file(const char *path, const struct listener_file *file)
+{
+	struct listener_file there = listener_find_file(path);
+
+	if (there.inode && there.inode == file->inode &&
+		there.device == file->device)
+		(void)sys_unlink(path);
 }

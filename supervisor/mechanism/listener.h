@@ -1,9 +1,11 @@
 /*
- * listener.h: listening sockets, and words for why one couldn't be opened.
+ * listener.h: sockets that workers serve, and words for why one couldn't be
+ * opened.
  *
  * Addresses come checked from config: a numeric host, or "" for every address
- * of the machine, and a port. Port 0 lets the kernel choose; listener_text
- * tells what it chose. Nothing is looked up, so nothing blocks.
+ * of the machine, and a port; or the absolute path of a UNIX socket. Port 0
+ * lets the kernel choose; listener_text tells what it chose. Nothing is looked
+ * up, so nothing blocks.
  *
  * Errors are words for people: which address, what is wrong, how to mend it.
  * Nothing here uses a loop.
@@ -11,29 +13,37 @@
 #ifndef MUSTER_LISTENER_H
 #define MUSTER_LISTENER_H
 
+#include "config/config.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
-	LISTENER_BACKLOG = 511,	   /* where nothing else is said */
-	LISTENER_TEXT_SIZE = 80,   /* of an address as text, with its NUL */
+	LISTENER_TEXT_SIZE = 128,  /* of an address as text, with its NUL */
 	LISTENER_ERROR_SIZE = 512, /* of words about an error */
 };
 
-/* What is asked for. Strings are borrowed. */
+/* What is asked for. */
 struct listener_plan {
-	const char *address; /* for people */
-	const char *host;    /* numeric, or "" */
-	uint16_t port;
-	int backlog; /* 0: LISTENER_BACKLOG */
+	const struct listen_config *config; /* borrowed */
+	uint16_t port;	  /* in place of the configuration's; 0: none */
+	bool shares_port; /* SO_REUSEPORT: others of this user bind it, too */
+};
+
+/* The file of a UNIX socket, by which it is known again; zeros: none. */
+struct listener_file {
+	uint64_t device, inode;
 };
 
 /*
- * Opens all of `plans` or none: TCP sockets, bound, listening, blocking,
- * close-on-exec, with SO_REUSEADDR. An IPv6 address takes no IPv4; "" takes
- * both, but only IPv6 where another plan has an IPv4 address with that port,
- * and only IPv4 on a machine without IPv6. The caller owns the `count`
- * descriptors in `ret_fds`.
+ * Opens all of `plans` or none: bound, blocking, close-on-exec; stream sockets
+ * listen. An IPv6 address takes no IPv4 unless its configuration says so; ""
+ * takes both, but only IPv6 where another plan has an IPv4 address of that kind
+ * and port, and only IPv4 on a machine without IPv6. The file of a UNIX socket
+ * that nobody listens on any more is replaced; any other is left alone. The
+ * caller owns the `count` descriptors in `ret_fds`.
  * Returns 0; -EINVAL: a host is no number; or the errno of the step that
  * failed; all told in `ret_error` of LISTENER_ERROR_SIZE bytes.
  */
@@ -41,9 +51,17 @@ int listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 	char *ret_error);
 
 /*
- * The address of the socket `fd` as "tcp://127.0.0.1:8080", into `ret_text` of
- * LISTENER_TEXT_SIZE bytes. Returns 0, or what the kernel said.
+ * The address of the socket `fd` in the form of the configuration, as
+ * "tcp://127.0.0.1:8080", into `ret_text` of LISTENER_TEXT_SIZE bytes. Returns
+ * 0; -EAFNOSUPPORT: it is no socket of a kind that can be configured; or what
+ * the kernel said.
  */
 int listener_text(int fd, char *ret_text);
+
+/* The file of the UNIX socket at `path`, or zeros where there is none. */
+struct listener_file listener_find_file(const char *path);
+
+/* Removes the file at `path` when it is still `file`; zeros remove nothing. */
+void listener_remove_file(const char *path, const struct listener_file *file);
 
 #endif
