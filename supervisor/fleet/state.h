@@ -91,7 +91,7 @@ struct state_listener {
 	uint32_t number;
 	uint32_t app;
 	char address[STATE_ADDRESS_SIZE]; /* as configured */
-	struct listener_file file; /* of a UNIX socket, or zeros */
+	struct listener_file file;	  /* of a UNIX socket, or zeros */
 };
 
 /* Why a slot without a process has none. */
