@@ -298,6 +298,14 @@ exchange_sender(struct exchange *exchange, const struct outbox_source *source)
 
 /* Queues without a process ---------------------------------------------- */
 
+void
+exchange_on_returned(
+	struct exchange *exchange, exchange_returned *returned, void *data)
+{
+	exchange->returned = returned;
+	exchange->returned_data = data;
+}
+
 struct give_back {
 	struct exchange *exchange;
 	const char *code, *message;

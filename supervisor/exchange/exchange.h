@@ -75,6 +75,10 @@ struct peer_hooks {
 	/* A worker took too little of an over-full queue in its time: its
 	 * queue was given back as `stalled`; the worker is to be replaced. */
 	void (*stalled)(struct peer *peer);
+
+	/* A worker that had no room for connections has room again. May be
+	 * NULL. */
+	void (*has_room)(struct peer *peer);
 };
 
 /*
@@ -99,6 +103,17 @@ int exchange_check(int memory_fd);
  * earlier life were made again.
  */
 void exchange_settle(struct exchange *exchange);
+
+/*
+ * What becomes of a connection whose worker ended before it acknowledged it:
+ * `returned` is called with the endpoint's address, the frame's body (borrowed)
+ * and the connection, which is the callee's. It may hand it to another peer and
+ * nothing else. NULL, as from the start: it is closed.
+ */
+typedef void exchange_returned(
+	uint32_t id, const char *body, size_t size, int fd, void *data);
+void exchange_on_returned(
+	struct exchange *exchange, exchange_returned *returned, void *data);
 
 /* Writes out now what this turn has queued; for who is about to exit. */
 void exchange_flush(struct exchange *exchange);
@@ -213,6 +228,27 @@ bool peer_is_paused(const struct peer *peer);
  * -EOVERFLOW: a client over its limit, which is being closed.
  */
 int peer_send(struct peer *peer, json_t *body);
+
+/*
+ * Whether a worker takes a connection now: it has joined, and fewer than
+ * OUTBOX_FDS_UNACKED wait for its acknowledgement. If not, its hook `has_room`
+ * is called when it does.
+ */
+bool peer_has_room(struct peer *peer);
+
+/*
+ * Hands the connection `fd` over to a worker, with `body` (borrowed, one JSON
+ * value of `size` bytes). It is kept open until the worker has acknowledged the
+ * frame.
+ * Returns 0: `fd` is taken over; -EAGAIN: there is no room now; -ENOMEM: then
+ * it is the caller's still.
+ */
+int peer_hand_over(struct peer *peer, const char *body, size_t size, int fd);
+
+/* How many connections were handed over to it that it has not done; and the
+ * word that `count` of them are. */
+uint32_t peer_connections(const struct peer *peer);
+void peer_connections_done(struct peer *peer, uint32_t count);
 
 /*
  * Answers the request `id` to 0. `result` is borrowed; NULL stands for {}.

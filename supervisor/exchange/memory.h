@@ -55,12 +55,12 @@ struct memory_channel {
 	uint64_t process; /* of MEMORY_WAITING with id 0: a group's mark */
 	uint32_t id;	  /* the endpoint's address */
 	uint32_t generation;
-	uint32_t received; /* sequence of the last frame taken in */
-	uint32_t sent;	   /* sequence of the last frame put into the ring */
-	uint32_t acked;	   /* the last sequence that the peer acknowledged */
-	uint32_t head;	   /* ring: the first entry in use; free-running */
-	uint32_t tail;	   /* ring: behind the last; raised by one store */
-	uint32_t reserved;
+	uint32_t received;    /* sequence of the last frame taken in */
+	uint32_t sent;	      /* sequence of the last frame put into the ring */
+	uint32_t acked;	      /* the last sequence that the peer acknowledged */
+	uint32_t head;	      /* ring: the first entry in use; free-running */
+	uint32_t tail;	      /* ring: behind the last; raised by one store */
+	uint32_t connections; /* handed over to it and not done */
 	/* ring: the first entry not wholly written, and in the upper half how
 	 * many bytes of it are. While the kernel is called: behind all that it
 	 * was offered. */

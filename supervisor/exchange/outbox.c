@@ -91,6 +91,40 @@ outbox_set_written(struct outbox *outbox, uint32_t position, uint32_t bytes)
 		memory_progress(position, bytes));
 }
 
+uint32_t
+outbox_find_fd(const struct outbox *outbox, uint32_t position)
+{
+	uint32_t i = 0;
+
+	while (i < outbox->fd_count && outbox->fds[i].position != position)
+		i++;
+	return i;
+}
+
+int
+outbox_take_fd(struct outbox *outbox, uint32_t position)
+{
+	uint32_t i = outbox_find_fd(outbox, position);
+	int fd;
+
+	if (i == outbox->fd_count)
+		return -1;
+	fd = outbox->fds[i].fd;
+	outbox->fd_count--;
+	memmove(outbox->fds + i, outbox->fds + i + 1,
+		(outbox->fd_count - i) * sizeof *outbox->fds);
+	return fd;
+}
+
+static void
+outbox_close_fd(struct outbox *outbox, uint32_t position)
+{
+	int fd = outbox_take_fd(outbox, position);
+
+	if (fd >= 0)
+		(void)sys_close(fd);
+}
+
 void
 outbox_pop(struct outbox *outbox)
 {
@@ -102,39 +136,32 @@ outbox_pop(struct outbox *outbox)
 	if (memory_is_changing(outbox->memory))
 		outbox->view->journal->has_shrunk = true;
 	memory_release(outbox->memory, block);
+	outbox_close_fd(outbox, row->head - 1);
 	if (row->head == row->tail)
 		outbox_copies_drop(&outbox->copies, outbox->memory);
 }
 
 int
-outbox_take_fd(struct outbox *outbox, uint32_t position)
+outbox_reserve_fd(struct outbox *outbox)
 {
-	for (uint32_t i = 0; i < outbox->fd_count; i++) {
-		int fd = outbox->fds[i].fd;
+	uint32_t room = outbox->fd_room == 0 ? 4 : outbox->fd_room * 2;
+	struct outbox_fd *fds;
 
-		if (outbox->fds[i].position != position)
-			continue;
-		outbox->fd_count--;
-		memmove(outbox->fds + i, outbox->fds + i + 1,
-			(outbox->fd_count - i) * sizeof *outbox->fds);
-		return fd;
-	}
-	return -1;
+	if (outbox->fd_count < outbox->fd_room)
+		return 0;
+	fds = realloc(outbox->fds, room * sizeof *fds);
+	if (fds == NULL)
+		return -ENOMEM;
+	outbox->fds = fds;
+	outbox->fd_room = room;
+	return 0;
 }
 
 int
 outbox_keep_fd(struct outbox *outbox, int fd, uint32_t position)
 {
-	if (outbox->fd_count == outbox->fd_room) {
-		uint32_t room = outbox->fd_room == 0 ? 4 : outbox->fd_room * 2;
-		struct outbox_fd *fds =
-			realloc(outbox->fds, room * sizeof *fds);
-
-		if (fds == NULL)
-			return -ENOMEM;
-		outbox->fds = fds;
-		outbox->fd_room = room;
-	}
+	if (outbox_reserve_fd(outbox) < 0)
+		return -ENOMEM;
 	outbox->fds[outbox->fd_count++] = (struct outbox_fd){
 		.position = position,
 		.fd = fd,

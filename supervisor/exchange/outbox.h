@@ -64,7 +64,9 @@ struct outbox {
 	char *uncounted;
 	size_t uncounted_size, uncounted_written, uncounted_room;
 
-	struct outbox_fd *fds; /* in order of position */
+	/* In order of position. Each is kept until its frame is acknowledged:
+	 * a receiver that resumes, or another, gets it again. */
+	struct outbox_fd *fds;
 	uint32_t fd_count, fd_room;
 };
 
@@ -76,6 +78,8 @@ enum {
 	OUTBOX_COPY_MAX_SLOW = 8192,
 	/* A receiver with so much waiting is slow. */
 	OUTBOX_SLOW_BYTES = 256 * 1024,
+	/* Descriptors that are written and not acknowledged. */
+	OUTBOX_FDS_UNACKED = 64,
 };
 
 /* Whose frame it is, kept with the entry. */
@@ -306,8 +310,15 @@ void outbox_number(struct outbox *outbox, const struct ring_frame *frame,
 /* Frees the entry at the head. An empty outbox keeps no block. */
 void outbox_pop(struct outbox *outbox);
 
+/* The place of the descriptor that travels with the entry at `position`;
+ * fd_count: none does. */
+uint32_t outbox_find_fd(const struct outbox *outbox, uint32_t position);
+
 /* Takes the descriptor that travels with the entry at `position`, or -1. */
 int outbox_take_fd(struct outbox *outbox, uint32_t position);
+
+/* Makes room for one more. Returns 0 or -ENOMEM. */
+int outbox_reserve_fd(struct outbox *outbox);
 
 /* Keeps it with that entry. Returns 0 or -ENOMEM: it is still the caller's. */
 int outbox_keep_fd(struct outbox *outbox, int fd, uint32_t position);

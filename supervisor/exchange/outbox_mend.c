@@ -21,10 +21,7 @@ struct mend {
 static bool
 mend_has_fd(const struct outbox *outbox, uint32_t position)
 {
-	for (uint32_t i = 0; i < outbox->fd_count; i++)
-		if (outbox->fds[i].position == position)
-			return true;
-	return false;
+	return outbox_find_fd(outbox, position) < outbox->fd_count;
 }
 
 /* Whether the frame can be written as it stands. */

@@ -89,6 +89,8 @@ outbox_take_all(struct outbox *outbox,
 		memory_begin(outbox->memory);
 		if (!is_acked)
 			take(context, &taken);
+		else if (taken.fd >= 0)
+			(void)sys_close(taken.fd);
 		outbox_leave(outbox, &frame);
 		memory_commit(outbox->memory);
 		cursor = (struct ring_cursor){.position = row->head};

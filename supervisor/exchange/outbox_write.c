@@ -89,6 +89,9 @@ outbox_fits_window(
 		return true;
 	if (outbox->is_unread)
 		window += 2 * outbox->limit;
+	else if ((entry->flags & MEMORY_WITH_FD) &&
+		 outbox_find_fd(outbox, position) >= OUTBOX_FDS_UNACKED)
+		return false;
 	while (entry->flags & MEMORY_CONTINUES) {
 		entry = outbox_entry(outbox, ++position);
 		need += entry->length;
@@ -154,10 +157,11 @@ outbox_send(struct outbox *outbox, int fd, struct outbox_batch *batch)
 		struct cmsghdr align;
 	} control;
 	struct cmsghdr *c;
-	ssize_t n;
+	uint32_t which = outbox->fd_count;
 
-	if (!batch->with_fd || outbox->fd_count == 0 ||
-		outbox->fds[0].position != outbox->written)
+	if (batch->with_fd)
+		which = outbox_find_fd(outbox, outbox->written);
+	if (which == outbox->fd_count)
 		return sys_sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	memset(&control, 0, sizeof control);
@@ -167,11 +171,8 @@ outbox_send(struct outbox *outbox, int fd, struct outbox_batch *batch)
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &outbox->fds[0].fd, sizeof(int));
-	n = sys_sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n > 0)
-		(void)sys_close(outbox_take_fd(outbox, outbox->written));
-	return n;
+	memcpy(CMSG_DATA(c), &outbox->fds[which].fd, sizeof(int));
+	return sys_sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* The kernel took `taken` bytes of the entry at `written`. */

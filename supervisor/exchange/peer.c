@@ -202,6 +202,7 @@ peer_flush(struct peer *peer)
 		peer_wake_all(&outbox->paused);
 	if (!list_is_empty(&peer->exchange->held))
 		hold_release(peer);
+	peer_tell_room(peer);
 	if (r == 0)
 		ev_io_start(loop, &peer->writable);
 	else

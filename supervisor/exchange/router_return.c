@@ -5,6 +5,23 @@
 #include "base/sys.h"
 #include "router.h"
 
+/* A connection that 0 had handed over goes to whoever handed it. Its frame is
+ * short, so that it lies in one piece. */
+static bool
+router_return_connection(
+	struct exchange *exchange, const struct outbox_taken *taken)
+{
+	const struct ring_frame *frame = taken->frame;
+
+	if (taken->fd < 0 || taken->source.channel != MEMORY_NONE ||
+		frame->count != 1 || exchange->returned == NULL)
+		return false;
+	exchange->returned(frame->header.to,
+		(const char *)frame->bytes + MUSTER_HEADER_SIZE,
+		frame->header.size, taken->fd, exchange->returned_data);
+	return true;
+}
+
 void
 router_give_back(struct exchange *exchange, struct outbox_taken *taken,
 	const char *code, const char *message)
@@ -13,6 +30,8 @@ router_give_back(struct exchange *exchange, struct outbox_taken *taken,
 	struct request *request;
 	struct peer *sender;
 
+	if (router_return_connection(exchange, taken))
+		return;
 	if (taken->fd >= 0)
 		(void)sys_close(taken->fd);
 	switch (header->kind) {

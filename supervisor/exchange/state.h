@@ -78,6 +78,8 @@ struct exchange {
 	uint32_t turn_bytes;
 	uint32_t busy, busy_before; /* channels with much input, by turn */
 	uint64_t stamp;		    /* orders who has waited longest */
+	exchange_returned *returned;
+	void *returned_data;
 	struct exchange_losses losses;
 };
 
@@ -129,6 +131,7 @@ struct peer {
 	uint64_t taken_before; /* outbox::taken when that timer began */
 
 	/* writing */
+	bool wants_room; /* for connections: has_room is owed */
 	struct outbox *outbox;
 	struct link dirty; /* exchange::dirty */
 
@@ -273,6 +276,11 @@ void peer_break(struct peer *peer, const char *reason);
 
 /* Frees what a retired peer still holds; at the end of a turn. */
 void peer_free(struct peer *peer);
+
+/* peer_hand.c ------------------------------------------------------------ */
+
+/* The peer's queue became shorter: who waits with a connection may be told. */
+void peer_tell_room(struct peer *peer);
 
 /* peer_resume.c ---------------------------------------------------------- */
 

@@ -112,6 +112,7 @@ app_free(struct app **app)
 	while (at->listeners) {
 		struct app_listener *next = at->listeners->next;
 
+		handover_fini(at->listeners);
 		sys_close(at->listeners->fd);
 		free(at->listeners);
 		at->listeners = next;
@@ -165,6 +166,7 @@ app_load_listener(
 	listener->state = *state;
 	listener->fd = fd;
 	(void)listener_text(fd, listener->text);
+	handover_init(app, listener);
 	while (*at)
 		at = &(*at)->next;
 	*at = listener;
@@ -219,6 +221,7 @@ app_close_listeners(struct app *app)
 		ledger_erase(
 			app->fleet->ledger, STATE_LISTENERS, listener->row);
 		remove_file(listener);
+		handover_fini(listener);
 		sys_close(listener->fd);
 		*at = listener->next;
 		free(listener);

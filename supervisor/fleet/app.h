@@ -5,6 +5,7 @@
 #ifndef MUSTER_APP_H
 #define MUSTER_APP_H
 
+#include "fleet/handover.h"
 #include "fleet/reload_run.h"
 #include "fleet/state.h"
 #include "mechanism/listener.h"
@@ -26,6 +27,7 @@ struct app_listener {
 	struct state_listener state;
 	char text[LISTENER_TEXT_SIZE]; /* the real address */
 	int fd;
+	struct handover handover;
 };
 
 struct app {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "fleet/app.h"
 #include "fleet/ending.h"
+#include "fleet/handover.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "fleet/worker_methods.h"
@@ -23,6 +24,15 @@ on_joined(struct peer *peer)
 
 	log_debug("%s.%u (pid %d) joined", app_name(process->slot->app),
 		process->slot->state.instance, process->state.pid);
+	handover_refresh(process->slot->app);
+}
+
+static void
+on_has_room(struct peer *peer)
+{
+	const struct process *process = peer_data(peer);
+
+	handover_refresh(process->slot->app);
 }
 
 static void
@@ -74,4 +84,5 @@ const struct peer_hooks channel_hooks = {
 	.message = on_message,
 	.ended = on_ended,
 	.stalled = on_stalled,
+	.has_room = on_has_room,
 };

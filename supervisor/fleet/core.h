@@ -42,6 +42,7 @@ struct fleet {
 	struct process *held, **held_end; /* wait to be spawned */
 	struct process *lingering;	  /* only their pipes are left */
 	uint32_t spawning;
+	uint64_t handed; /* connections handed over, in this brain's life */
 	uint32_t random;
 	ev_prepare turn_end;
 	ev_timer last_words;

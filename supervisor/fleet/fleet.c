@@ -73,6 +73,7 @@ fleet_close(struct fleet **fleet)
 		return;
 	*fleet = NULL;
 	at->is_closing = true;
+	exchange_on_returned(at->setup.exchange, NULL, NULL);
 	if (at->is_loaded)
 		core_unwatch(at);
 	while (at->apps) {

@@ -17,6 +17,7 @@
 #include "fleet/channel.h"
 #include "fleet/core.h"
 #include "fleet/description.h"
+#include "fleet/handover.h"
 #include "fleet/keeper_client.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
@@ -64,18 +65,32 @@ add(struct environment *environment, const char *format, ...)
 	environment->list[environment->count] = NULL;
 }
 
+/* How many listening sockets a worker gets. */
+static size_t
+count_listeners(const struct listen_list *listen)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < listen->count; i++)
+		count += !handover_is_for(&listen->entries[i]);
+	return count;
+}
+
 static void
 add_listeners(struct environment *environment, const struct listen_list *listen)
 {
 	char names[4096] = "";
-	size_t used = 0;
+	size_t used = 0, count = 0;
 
-	if (!listen->count)
-		return;
-	for (size_t i = 0; i < listen->count && used < sizeof(names); i++)
+	for (size_t i = 0; i < listen->count && used < sizeof(names); i++) {
+		if (handover_is_for(&listen->entries[i]))
+			continue;
 		used += (size_t)snprintf(names + used, sizeof(names) - used,
-			"%s%s", i ? ":" : "", listen->entries[i].name);
-	add(environment, "LISTEN_FDS=%zu", listen->count);
+			"%s%s", count++ ? ":" : "", listen->entries[i].name);
+	}
+	if (!count)
+		return;
+	add(environment, "LISTEN_FDS=%zu", count);
 	add(environment, "LISTEN_FDNAMES=%s", names);
 	add(environment, "%s", DESCRIPTION_LISTEN_PID);
 }
@@ -84,7 +99,7 @@ static char **
 make_environment(const struct process *process)
 {
 	const struct app_config *config = process->version->config;
-	int channel = FIRST_LISTENER + (int)config->listen.count;
+	int channel = FIRST_LISTENER + (int)count_listeners(&config->listen);
 	struct environment environment = {0};
 	char **grown;
 
@@ -147,6 +162,8 @@ map_descriptors(const struct process *process, struct child_plan *plan,
 		const struct app_listener *listener = app_find_listener(
 			process->slot->app, listen->entries[i].address);
 
+		if (handover_is_for(&listen->entries[i]))
+			continue;
 		if (!listener)
 			return -ENOTCONN;
 		map(plan, fds, STATE_LISTENER, listener->state.number);
@@ -323,16 +340,19 @@ make_welcome(const struct process *process)
 {
 	const struct app_config *config = process->version->config;
 	json_t *listeners = json_array();
+	int fd = FIRST_LISTENER;
 
 	for (size_t i = 0; i < config->listen.count; i++) {
-		const struct app_listener *listener = app_find_listener(
-			process->slot->app, config->listen.entries[i].address);
+		const struct listen_config *entry = &config->listen.entries[i];
+		const struct app_listener *listener =
+			app_find_listener(process->slot->app, entry->address);
 
-		json_array_append_new(listeners,
-			json_pack("{s:i,s:s,s:s}", "fd",
-				FIRST_LISTENER + (int)i, "name",
-				config->listen.entries[i].name, "address",
-				listener ? listener->text : ""));
+		if (handover_is_for(entry))
+			continue;
+		json_array_append_new(
+			listeners, json_pack("{s:i,s:s,s:s}", "fd", fd++,
+					   "name", entry->name, "address",
+					   listener ? listener->text : ""));
 	}
 	return json_pack("{s:s,s:i,s:I,s:s,s:I,s:I,s:I,s:o}", "event",
 		"welcome", "protocol", MUSTER_PROTOCOL_VERSION, "id",

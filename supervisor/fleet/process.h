@@ -48,6 +48,7 @@ struct process {
 	struct state_process state;
 	int pidfd; /* -1: none */
 	struct peer *peer;
+	uint32_t in_flight; /* requests or connections, as it said last */
 	struct output_pipe *out, *err;
 	bool out_ended, err_ended;
 	ev_timer timer;

@@ -17,6 +17,7 @@
 #include "exchange/exchange.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
+#include "fleet/handover.h"
 #include "fleet/keeper_client.h"
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
@@ -579,6 +580,7 @@ fleet_rebuild(struct fleet *fleet)
 		slot_refresh(slot);
 	exchange_settle(fleet->setup.exchange);
 	fleet->is_loaded = true;
+	handover_attach(fleet);
 	core_watch(fleet);
 	upgrade_report(fleet);
 	safe_begin(fleet);

@@ -18,6 +18,7 @@
 #include "fleet/core.h"
 #include "fleet/ending.h"
 #include "fleet/events.h"
+#include "fleet/handover.h"
 #include "fleet/keeper_client.h"
 #include "fleet/version.h"
 
@@ -208,6 +209,7 @@ slot_refresh(struct slot *slot)
 		endpoint_set_dormant(slot->endpoint, dormant);
 	}
 	app_refresh(slot->app);
+	handover_refresh(slot->app);
 }
 
 const char *

@@ -32,6 +32,7 @@ struct slot {
 	bool start_waits_back;
 	bool was_ready, was_dormant; /* what the exchange knows */
 	struct peer *receiver;
+	uint64_t last_handed; /* fleet.handed at its last connection */
 	/* Messages of processes that earlier brains saw the end of. */
 	uint64_t earlier_in, earlier_out;
 };

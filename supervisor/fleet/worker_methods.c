@@ -72,6 +72,35 @@ do_extend(const struct call *call)
 	peer_reply(call->peer, call->id, NULL);
 }
 
+/* How many of the connections that it was handed are over. */
+static void
+do_done(const struct call *call)
+{
+	json_t *count = json_object_get(call->params, "count");
+	json_int_t value = json_integer_value(count);
+
+	if (!json_is_integer(count) || value < 1 || value > UINT32_MAX) {
+		refuse(call, "count must be a number from 1 to 4294967295");
+		return;
+	}
+	peer_connections_done(call->peer, (uint32_t)value);
+	peer_reply(call->peer, call->id, NULL);
+}
+
+static void
+do_load(const struct call *call)
+{
+	json_t *in_flight = json_object_get(call->params, "in_flight");
+	json_int_t value = json_integer_value(in_flight);
+
+	if (!json_is_integer(in_flight) || value < 0 || value > UINT32_MAX) {
+		refuse(call, "in_flight must be a number from 0 to 4294967295");
+		return;
+	}
+	call->process->in_flight = (uint32_t)value;
+	peer_reply(call->peer, call->id, NULL);
+}
+
 static void
 do_workers(const struct call *call)
 {
@@ -106,6 +135,8 @@ static const struct {
 	{"heartbeat", do_heartbeat},
 	{"extend", do_extend},
 	{"workers", do_workers},
+	{"done", do_done},
+	{"load", do_load},
 };
 
 void
