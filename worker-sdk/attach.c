@@ -117,6 +117,7 @@ muster_attach(struct muster **ret_muster)
 		return -ENOMEM;
 	muster->channel.fd = muster->channel.partial_fd = -1;
 	muster->resume_fd = muster->epoll = muster->timer = -1;
+	muster->accepting.epoll = muster->message_fd = -1;
 	muster->wake = true;
 	muster->queue_limit = HANDLE_QUEUE_LIMIT;
 	muster->max_message = MUSTER_MAX_MESSAGE;
@@ -148,6 +149,7 @@ attach_destroy(struct muster *muster)
 		close(muster->waiting[--muster->waiting_count]);
 	if (muster->resume_fd >= 0)
 		close(muster->resume_fd);
+	accept_fini(muster);
 	if (muster->timer >= 0)
 		close(muster->timer);
 	if (muster->epoll >= 0)

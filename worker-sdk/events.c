@@ -77,6 +77,7 @@ events_shutdown(struct muster *muster, const char *reason, uint32_t deadline_ms)
 	muster->queue_limit = SIZE_MAX;
 	(void)muster_stopping(muster);
 	muster->queue_limit = limit;
+	accept_stop(muster);
 	if (muster->on_shutdown)
 		muster->on_shutdown(
 			muster, reason, deadline_ms, muster->on_shutdown_data);
@@ -121,9 +122,21 @@ take_event(struct muster *muster, const char *event, const json_t *body)
 		take_shutdown(muster, body);
 	else if (strcmp(event, "peer") == 0)
 		take_peer(muster, body);
-	else if (strcmp(event, "connection") != 0)
+	else
 		return false;
 	return true;
+}
+
+void
+events_take_connection(struct muster *muster, const struct channel_frame *frame)
+{
+	json_t *body =
+		json_loadb(frame->body, frame->size, HANDLE_JSON_FLAGS, NULL);
+	const char *listener =
+		json_string_value(json_object_get(body, "listener"));
+
+	accept_handed(muster, listener ? listener : "", frame->fd);
+	json_decref(body);
 }
 
 bool
@@ -309,5 +322,7 @@ events_resumed(struct muster *muster, const json_t *body, const char *code,
 			"the supervisor wants frames again that are gone");
 		return;
 	}
+	/* The brain that knew it may be gone. */
+	muster->accepting.load_told = 0;
 	muster->counters.resumes++;
 }

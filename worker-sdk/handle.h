@@ -9,6 +9,7 @@
  *	events.c     what the supervisor tells, and resuming
  *	send.c       messages
  *	requests.c   open requests and their answers
+ *	accept.c     connections, and how many there are
  */
 #ifndef MUSTER_HANDLE_H
 #define MUSTER_HANDLE_H
@@ -29,6 +30,26 @@ struct listener {
 	int fd;
 	char *name;
 	char *address; /* NULL until `welcome` */
+};
+
+/* Connections: see accept.c. */
+struct accepting {
+	muster_connection_fn *fn; /* NULL: nothing is accepted */
+	void *data;
+	int epoll; /* where the listeners are watched; -1: nowhere */
+	uint64_t mark;
+	bool is_foreign;   /* that epoll is the program's */
+	bool is_watching;  /* they are in it */
+	int64_t paused_to; /* ms; 0: not for want of descriptors */
+	uint8_t *handed;   /* a bit for each descriptor: the supervisor's */
+	size_t handed_size;
+	uint32_t done; /* handed over, done, and not told */
+	int64_t done_due;
+	uint32_t open; /* that the program has */
+	int64_t in_flight;
+	bool counts_itself; /* muster_in_flight was called */
+	uint32_t load_told;
+	int64_t load_due; /* not before this time */
 };
 
 enum answer_kind {
@@ -87,7 +108,11 @@ struct muster {
 	bool watches_channel; /* channel.fd is in the epoll */
 	bool broke;	      /* muster_break */
 	bool ack_due_set;
+	bool ack_now;	 /* a descriptor came, whose sender keeps a copy */
+	int message_fd;	 /* of the message that is called back for, or -1 */
 	int64_t ack_due; /* ms of the monotonic clock */
+
+	struct accepting accepting;
 
 	/* Sending. */
 	size_t queue_limit;
@@ -141,9 +166,42 @@ void listeners_fini(struct muster *muster);
 /* Joins the list of a `welcome` (borrowed, of any shape) with what is known. */
 void listeners_update(struct muster *muster, const json_t *list);
 
+/* Whether connections are accepted from it. */
+bool listeners_is_stream(int fd);
+
+/* accept.c --------------------------------------------------------------- */
+
+/* Calls back for a connection that was handed over; takes `fd` over. */
+void accept_handed(struct muster *muster, const char *listener, int fd);
+
+/* Accepts from the listener whose descriptor is `fd`, if it is one. */
+void accept_from(struct muster *muster, int fd);
+
+/* Nothing is accepted from now on. */
+void accept_stop(struct muster *muster);
+
+/* Tells the supervisor what is due: done and load. */
+void accept_report(struct muster *muster);
+
+/* When something is due: ms of the monotonic clock; INT64_MAX: nothing. */
+int64_t accept_due(const struct muster *muster);
+
+/* The pause for want of descriptors may be over. */
+void accept_go_on(struct muster *muster);
+
+void accept_fini(struct muster *muster);
+
 /* loop.c ----------------------------------------------------------------- */
 
 int64_t loop_now(void); /* ms of the monotonic clock */
+
+/* Something is to be done `ms` from now, also in a foreign loop. */
+void loop_arm(struct muster *muster, int64_t ms);
+
+/* Around what calls back, outside of a turn: loop_enter returns 0 or why it may
+ * not be; loop_leave 0, or -ECANCELED: the handle is void. */
+int loop_enter(struct muster *muster);
+int loop_leave(struct muster *muster);
 
 /* Something was queued outside of a turn: see muster_set_wake. */
 void loop_wake(struct muster *muster);
@@ -175,6 +233,10 @@ void receive_end(
  * Returns true: it was; false: it is the operator's, for the program.
  */
 bool events_take(struct muster *muster, const struct channel_frame *frame);
+
+/* A frame from 0 with a descriptor: a connection. */
+void events_take_connection(
+	struct muster *muster, const struct channel_frame *frame);
 
 /* Tells the program to leave, once. */
 void events_shutdown(

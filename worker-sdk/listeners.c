@@ -129,8 +129,8 @@ listeners_fini(struct muster *muster)
 	free(muster->listeners);
 }
 
-static bool
-is_listening(int fd)
+bool
+listeners_is_stream(int fd)
 {
 	int yes = 0;
 	socklen_t size = sizeof yes;
@@ -168,7 +168,7 @@ listeners_update(struct muster *muster, const json_t *list)
 		known = find_fd(muster, (int)fd);
 		/* Where a wrapper took the variables away, the channel still
 		 * tells; only a descriptor that does listen is believed. */
-		if (!known && is_listening((int)fd) &&
+		if (!known && listeners_is_stream((int)fd) &&
 			add(muster, (int)fd, strdup(name ? name : "")) == 0)
 			known = find_fd(muster, (int)fd);
 		/* The texts are lent for life: set once. */

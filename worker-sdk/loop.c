@@ -136,12 +136,12 @@ muster_set_wake(struct muster *muster, bool wake)
 
 /* The timer runs from the first unacknowledged frame and is left alone when the
  * acknowledgement came early: a call in 50 ms is cheaper than two a frame. */
-static void
-arm_timer(struct muster *muster, int64_t ms)
+void
+loop_arm(struct muster *muster, int64_t ms)
 {
 	struct itimerspec when = {
 		.it_value = {.tv_sec = ms / 1000,
-			.tv_nsec = ms % 1000 * 1000000},
+			.tv_nsec = ms > 0 ? ms % 1000 * 1000000 : 1},
 	};
 
 	if (muster->timer < 0 || muster->timer_armed)
@@ -171,10 +171,11 @@ acknowledge(struct muster *muster)
 		muster->ack_due_set = false;
 		return;
 	}
-	if (frames >= MUSTER_ACK_FRAMES ||
+	if (muster->ack_now || frames >= MUSTER_ACK_FRAMES ||
 		channel->unacked_bytes >= MUSTER_ACK_BYTES) {
 		channel_ack(channel);
 		muster->ack_due_set = false;
+		muster->ack_now = false;
 		return;
 	}
 	now = loop_now();
@@ -186,18 +187,37 @@ acknowledge(struct muster *muster)
 		muster->ack_due_set = false;
 		return;
 	}
-	arm_timer(muster, muster->ack_due > now ? muster->ack_due - now : 1);
+	loop_arm(muster, muster->ack_due > now ? muster->ack_due - now : 1);
 }
 
 /* One turn ------------------------------------------------------------------
  */
 
 /* What a caller knows of this turn; a foreign loop knows nothing. */
-enum ready {
+enum ready_flag {
 	READY_CHANNEL = 1,
 	READY_RESUME = 2,
-	READY_UNKNOWN = 4,
+	READY_TIMER = 4,
+	READY_UNKNOWN = 8,
 };
+
+enum {
+	READY_MAX = 16, /* descriptors of one turn */
+};
+
+struct ready {
+	unsigned what; /* enum ready_flag */
+	unsigned count;
+	int listeners[READY_MAX];
+};
+
+static int
+may_turn(const struct muster *muster)
+{
+	if (*muster->alive != 1)
+		return attach_refusal(muster);
+	return muster->inside ? -EBUSY : 0;
+}
 
 static void
 read_channel(struct muster *muster, unsigned ready)
@@ -213,7 +233,7 @@ read_channel(struct muster *muster, unsigned ready)
 	}
 	if (got == -EAGAIN) {
 		/* Nothing on the channel, so it was something else. */
-		if (ready & READY_UNKNOWN)
+		if (ready & (READY_TIMER | READY_UNKNOWN))
 			read_timer(muster);
 		if (ready & (READY_RESUME | READY_UNKNOWN))
 			events_read_resume(muster);
@@ -237,13 +257,46 @@ tell_drain(struct muster *muster)
 		muster->on_drain(muster, muster->on_drain_data);
 }
 
+int
+loop_enter(struct muster *muster)
+{
+	int result = may_turn(muster);
+
+	muster->inside = muster->inside || result == 0;
+	return result;
+}
+
+int
+loop_leave(struct muster *muster)
+{
+	muster->inside = false;
+	if (muster->detached) {
+		attach_destroy(muster);
+		return -ECANCELED;
+	}
+	if (muster->channel.pending > 0 && muster->wake)
+		loop_wake(muster);
+	return 0;
+}
+
+static void
+accept_ready(struct muster *muster, const struct ready *ready)
+{
+	accept_go_on(muster);
+	for (unsigned i = 0; i < ready->count && !muster->detached; i++)
+		accept_from(muster, ready->listeners[i]);
+}
+
 /* Returns 0, -EPIPE, or -ECANCELED: the handle is void. */
 static int
-turn(struct muster *muster, unsigned ready)
+turn(struct muster *muster, const struct ready *ready)
 {
 	muster->inside = true;
-	read_channel(muster, ready);
+	read_channel(muster, ready->what);
+	if (!muster->detached && !muster->ended)
+		accept_ready(muster, ready);
 	if (!muster->detached && !muster->ended) {
+		accept_report(muster);
 		acknowledge(muster);
 		(void)channel_flush(&muster->channel);
 		tell_drain(muster);
@@ -260,20 +313,49 @@ turn(struct muster *muster, unsigned ready)
 	return muster->ended ? -EPIPE : 0;
 }
 
+/* Waits in the epoll that watches the listeners too. Returns how many
+ * descriptors are ready, or a negative errno. */
 static int
-may_turn(const struct muster *muster)
+wait_all(struct muster *muster, int wait_ms, struct ready *ret_ready)
 {
-	if (*muster->alive != 1)
-		return attach_refusal(muster);
-	return muster->inside ? -EBUSY : 0;
+	struct epoll_event events[READY_MAX];
+	int count = epoll_wait(muster->epoll, events, READY_MAX, wait_ms);
+
+	for (int i = 0; i < count; i++) {
+		int fd = events[i].data.fd;
+
+		if (fd == muster->channel.fd)
+			ret_ready->what |= events[i].events & ~EPOLLOUT
+						   ? READY_CHANNEL
+						   : 0;
+		else if (fd == muster->resume_fd)
+			ret_ready->what |= READY_RESUME;
+		else if (fd == muster->timer)
+			ret_ready->what |= READY_TIMER;
+		else
+			ret_ready->listeners[ret_ready->count++] = fd;
+	}
+	return count < 0 ? -errno : count;
+}
+
+/* Whether only the epoll tells what there is to do. */
+static bool
+accepts_here(const struct muster *muster)
+{
+	return muster->accepting.is_watching && !muster->accepting.is_foreign;
 }
 
 int
 muster_dispatch(struct muster *muster)
 {
+	struct ready ready = {0};
 	int result = may_turn(muster);
 
-	return result < 0 ? result : turn(muster, READY_UNKNOWN);
+	if (result < 0)
+		return result;
+	if (!accepts_here(muster) || wait_all(muster, 0, &ready) < 0)
+		ready.what = READY_UNKNOWN;
+	return turn(muster, &ready);
 }
 
 int
@@ -283,6 +365,8 @@ muster_flush(struct muster *muster)
 
 	if (*muster->alive != 1)
 		return attach_refusal(muster);
+	if (!muster->inside)
+		accept_report(muster);
 	if (muster->channel.pending == 0 && muster->channel.control_size == 0)
 		return 0;
 	result = channel_flush(&muster->channel);
@@ -303,33 +387,54 @@ shorter(int timeout_ms, int64_t left)
 	return timeout_ms < 0 || left < timeout_ms ? (int)left : timeout_ms;
 }
 
-int
-muster_wait(struct muster *muster, int timeout_ms)
+/* Waits for the channel and the resume socket alone. */
+static int
+wait_channel(struct muster *muster, int wait_ms, struct ready *ret_ready)
 {
 	struct pollfd polls[2] = {
 		{.fd = muster->channel.fd, .events = POLLIN},
 		{.fd = muster->resume_fd, .events = POLLIN},
 	};
-	int wait_ms = timeout_ms;
-	unsigned ready = 0;
 	int count;
+
+	if (muster->channel.blocked)
+		polls[0].events |= POLLOUT;
+	count = poll(polls, 2, wait_ms);
+	if (polls[0].revents & ~POLLOUT)
+		ret_ready->what |= READY_CHANNEL;
+	if (polls[1].revents)
+		ret_ready->what |= READY_RESUME;
+	return count < 0 ? -errno : count;
+}
+
+/* How long may be waited until something of our own is due. */
+static int
+wait_time(const struct muster *muster, int timeout_ms)
+{
+	int64_t due = accept_due(muster);
+
+	if (muster->ack_due_set && muster->ack_due < due)
+		due = muster->ack_due;
+	return due == INT64_MAX ? timeout_ms
+				: shorter(timeout_ms, due - loop_now());
+}
+
+int
+muster_wait(struct muster *muster, int timeout_ms)
+{
+	struct ready ready = {0};
+	int wait_ms, count;
 	int result = may_turn(muster);
 
 	if (result < 0)
 		return result;
 	(void)muster_flush(muster);
-	if (muster->channel.blocked)
-		polls[0].events |= POLLOUT;
-	if (muster->ack_due_set)
-		wait_ms = shorter(timeout_ms, muster->ack_due - loop_now());
-	count = poll(polls, 2, wait_ms);
+	wait_ms = wait_time(muster, timeout_ms);
+	count = accepts_here(muster) ? wait_all(muster, wait_ms, &ready)
+				     : wait_channel(muster, wait_ms, &ready);
 	if (count < 0)
-		return errno == EINTR ? 0 : -errno;
-	if (polls[0].revents & ~POLLOUT)
-		ready |= READY_CHANNEL;
-	if (polls[1].revents)
-		ready |= READY_RESUME;
-	result = turn(muster, ready);
+		return count == -EINTR ? 0 : count;
+	result = turn(muster, &ready);
 	if (result == 0 && count == 0 && wait_ms == timeout_ms)
 		return -ETIMEDOUT;
 	return result;

@@ -145,6 +145,65 @@ struct muster_listener_info {
 MUSTER_API int muster_listener_at(const struct muster *muster, size_t index,
 	struct muster_listener_info *ret_info);
 
+/* Connections ------------------------------------------------------------ */
+
+/*
+ * A connection came, from the stream listener called `listener` (borrowed for
+ * the call): accepted by the library, or, with `balance` round-robin, handed
+ * over by the supervisor. `fd` is non-blocking, close-on-exec, and the
+ * program's from now on. Take it out of an epoll before closing it: for a
+ * moment the supervisor has a copy, which would keep it there.
+ */
+typedef void muster_connection_fn(
+	struct muster *muster, int fd, const char *listener, void *data);
+
+/*
+ * Accepts connections for the program, as one of several workers on one socket
+ * should: a free worker is woken, not all of them, and they take turns. It ends
+ * by itself when the worker is told to leave, before muster_on_shutdown calls;
+ * and with `fn` NULL. While there are no descriptors it pauses for 100 ms.
+ * Accepting happens in muster_wait and muster_run. In a foreign loop it happens
+ * in muster_dispatch, and then each connection wakes all workers that are idle:
+ * muster_accept_in is better there. Listeners become non-blocking, for all who
+ * share them. UDP sockets are left to the program.
+ * Returns 0; -ECHILD; -EPIPE; or as muster_fd: nothing is accepted.
+ */
+MUSTER_API int muster_on_connection(
+	struct muster *muster, muster_connection_fn *fn, void *data);
+
+/*
+ * For a program with an epoll of its own: watches the listeners there from now
+ * on (EPOLLEXCLUSIVE), with `mark` as the events' data.u64. Whenever an event
+ * has this mark the program calls muster_accept, which calls
+ * muster_on_connection's callback. The epoll descriptor is borrowed until the
+ * handle is detached. Call it before muster_on_connection. Returns 0; -EBADF:
+ * no descriptor of an epoll; -EBUSY: it is accepting.
+ */
+MUSTER_API int muster_accept_in(
+	struct muster *muster, int epoll, uint64_t mark);
+
+/* Accepts what waits, a few of each listener; the rest makes another event.
+ * Returns 0; -EBUSY in a callback; -ECHILD; -ECANCELED as muster_dispatch. */
+MUSTER_API int muster_accept(struct muster *muster);
+
+/*
+ * A connection that muster_on_connection gave is over: call it once for each,
+ * right before or after closing it. The supervisor counts by it who has the
+ * fewest (round-robin), and what is in flight.
+ */
+MUSTER_API void muster_connection_done(struct muster *muster, int fd);
+
+/*
+ * Work began (+1) or is done (-1), for a program that knows better than by its
+ * connections what it has in flight: requests, say. From the first call on this
+ * is what `muster ls` shows, and what counts as cut when the worker is killed.
+ */
+MUSTER_API void muster_in_flight(struct muster *muster, int change);
+
+/* Whether the worker was told to leave: connections that are kept are to be
+ * closed after the answer under way. */
+MUSTER_API bool muster_is_draining(const struct muster *muster);
+
 /* Loop ------------------------------------------------------------------ */
 
 /*
@@ -294,6 +353,15 @@ MUSTER_API int muster_send_tracked(struct muster *muster, uint32_t to,
 	const char *app, json_t *body, uint64_t *ret_id);
 
 /*
+ * Sends a message with a descriptor, which the receiver gets a copy of. `to` is
+ * a worker's id or MUSTER_ANY. On success `fd` is the library's, which closes
+ * it; a receiver that doesn't take it closes it too.
+ * Returns 0 and the common errors; -EBADF: `fd` isn't open.
+ */
+MUSTER_API int muster_send_fd(struct muster *muster, uint32_t to,
+	const char *app, const char *text, size_t size, int fd);
+
+/*
  * The message `id`, sent by muster_send_tracked, didn't reach `to`. `code` is
  * the protocol's ("no-such-worker", "stalled", "worker-died", …), `message` is
  * for people.
@@ -309,7 +377,15 @@ struct muster_message {
 	uint32_t to;	  /* as it was sent: the own id, ANY or ALL */
 	const char *text; /* one JSON value, not parsed, without a NUL */
 	size_t size;	  /* bytes of text */
+	int fd;		  /* that came with it, or -1; see muster_take_fd */
 };
+
+/*
+ * Inside of the callback for a message: takes its descriptor over, which is
+ * closed otherwise. Returns it, close-on-exec; -ENOENT: there is none (any
+ * more).
+ */
+MUSTER_API int muster_take_fd(struct muster *muster);
 
 /*
  * A message came. Everything in `message` is borrowed for the call; the text

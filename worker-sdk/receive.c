@@ -71,6 +71,7 @@ take_message(struct muster *muster, const struct channel_frame *frame)
 		.to = frame->header.to,
 		.text = frame->body,
 		.size = frame->size,
+		.fd = frame->fd,
 	};
 
 	if (frame->header.from == MUSTER_TO_SUPERVISOR &&
@@ -109,14 +110,50 @@ take_failure(struct muster *muster, const struct channel_frame *frame)
 	json_decref(body);
 }
 
+/* What the program doesn't take out of a message with a descriptor. */
+static void
+close_fd(struct muster *muster, int fd)
+{
+	if (fd < 0)
+		return;
+	close(fd);
+	muster->counters.descriptors_closed++;
+}
+
+static void
+take_message_fd(struct muster *muster, const struct channel_frame *frame)
+{
+	if (frame->header.from == MUSTER_TO_SUPERVISOR) {
+		events_take_connection(muster, frame);
+		return;
+	}
+	muster->message_fd = frame->fd;
+	take_message(muster, frame);
+	close_fd(muster, muster->message_fd);
+	muster->message_fd = -1;
+}
+
+int
+muster_take_fd(struct muster *muster)
+{
+	int fd = muster->message_fd;
+
+	if (fd < 0)
+		return -ENOENT;
+	muster->message_fd = -1;
+	/* Its sender keeps it open until it hears that it came. */
+	muster->ack_now = true;
+	return fd;
+}
+
 static void
 take_other(struct muster *muster, const struct channel_frame *frame)
 {
-	if (frame->fd >= 0) {
-		/* Nobody asked for it. */
-		close(frame->fd);
-		muster->counters.descriptors_closed++;
+	if (frame->fd >= 0 && frame->header.kind == MUSTER_MESSAGE) {
+		take_message_fd(muster, frame);
+		return;
 	}
+	close_fd(muster, frame->fd);
 	switch (frame->header.kind) {
 	case MUSTER_MESSAGE:
 		take_message(muster, frame);

@@ -7,6 +7,8 @@
  */
 #include "handle.h"
 
+#include <fcntl.h>
+
 static int
 refuse_full(struct muster *muster)
 {
@@ -79,6 +81,31 @@ send_text(struct muster *muster, struct frame_header *header, const char *app,
 		return result;
 	queued(muster);
 	return 0;
+}
+
+int
+muster_send_fd(struct muster *muster, uint32_t to, const char *app,
+	const char *text, size_t size, int fd)
+{
+	struct frame_header header = {
+		.kind = MUSTER_MESSAGE,
+		.flags = MUSTER_FLAG_FD,
+		.to = to,
+	};
+	int result = check(muster, &header, app);
+
+	if (result == 0 && (to == MUSTER_TO_SUPERVISOR || to == MUSTER_TO_ALL))
+		result = -EINVAL;
+	if (result == 0 && fcntl(fd, F_GETFD) < 0)
+		result = -EBADF;
+	if (result == 0)
+		result = check_size(muster, &header, size);
+	if (result == 0)
+		result = channel_put_fd(
+			&muster->channel, &header, app, text, fd);
+	if (result == 0)
+		queued(muster);
+	return result;
 }
 
 int

@@ -45,6 +45,7 @@ struct channel_block {
 	size_t whole;  /* start of a frame, at most `sent`: a hint */
 	uint32_t last; /* sequence of the last frame */
 	bool counted;  /* its capacity is part of channel.kept */
+	int fd;	       /* that travels with its one frame, or -1 */
 	uint8_t bytes[];
 };
 
@@ -77,10 +78,11 @@ struct channel {
 	struct channel_block *tail;   /* where frames are built */
 	struct channel_block *spare;  /* free ones, the hottest first */
 	unsigned spare_count;
-	size_t pending;	  /* readable: bytes of frames not written yet */
-	size_t kept;	  /* bytes of blocks begun and not acknowledged */
-	uint32_t next;	  /* sequence of the next frame */
-	uint32_t settled; /* the last that the other side acknowledged */
+	size_t pending;	   /* readable: bytes of frames not written yet */
+	size_t kept;	   /* bytes of blocks begun and not acknowledged */
+	unsigned kept_fds; /* blocks with a descriptor among them */
+	uint32_t next;	   /* sequence of the next frame */
+	uint32_t settled;  /* the last that the other side acknowledged */
 
 	uint8_t control[128]; /* an `ack` or `resume`, never kept */
 	size_t control_size;
@@ -222,6 +224,15 @@ channel_put(struct channel *channel, const struct frame_header *header,
 	channel_commit(channel, header);
 	return 0;
 }
+
+/*
+ * The same for a frame with MUSTER_FLAG_FD, which `fd` travels with. It is
+ * taken over, and closed when the other side has acknowledged the frame; a
+ * client's when the kernel has taken it. Returns 0 or -ENOMEM: then it is the
+ * caller's still.
+ */
+int channel_put_fd(struct channel *channel, const struct frame_header *header,
+	const char *name, const char *body, int fd);
 
 /*
  * Writes what the kernel and the window of unacknowledged bytes let through.

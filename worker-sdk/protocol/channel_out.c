@@ -20,10 +20,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
 	WRITE_PIECES = 8,	/* of one sendmsg */
 	WRITE_MAX = 512 * 1024, /* bytes of one sendmsg, about */
+	/* Descriptors written and not acknowledged; more wait. */
+	CHANNEL_FDS_KEPT = 64,
 };
 
 /* Blocks ----------------------------------------------------------------- */
@@ -45,8 +48,16 @@ block_new(struct channel *channel, size_t size)
 	}
 	if (!block)
 		return NULL;
-	*block = (struct channel_block){.capacity = capacity};
+	*block = (struct channel_block){.capacity = capacity, .fd = -1};
 	return block;
+}
+
+static void
+block_close_fd(struct channel_block *block)
+{
+	if (block->fd >= 0)
+		close(block->fd);
+	block->fd = -1;
 }
 
 static void
@@ -96,8 +107,11 @@ release_head(struct channel *channel)
 	struct channel_block *block = channel->head;
 	struct channel_block *usual;
 
-	if (block->counted)
+	if (block->counted) {
 		channel->kept -= block->capacity;
+		channel->kept_fds -= block->fd >= 0;
+	}
+	block_close_fd(block);
 	if (block != channel->tail) {
 		channel->head = block->next;
 		if (channel->cursor == block)
@@ -158,6 +172,7 @@ free_list(struct channel_block *block)
 	while (block) {
 		struct channel_block *next = block->next;
 
+		block_close_fd(block);
 		free(block);
 		block = next;
 	}
@@ -191,6 +206,30 @@ channel_grow(struct channel *channel, size_t size)
 	return 0;
 }
 
+int
+channel_put_fd(struct channel *channel, const struct frame_header *header,
+	const char *name, const char *body, int fd)
+{
+	size_t total = MUSTER_HEADER_SIZE + (size_t)header->size;
+	struct channel_block *block = malloc(sizeof *block + total);
+	struct channel_block *behind = block_new(channel, 0);
+
+	/* It is alone in its block, and what follows has another. */
+	if (!block || !behind) {
+		free(block);
+		if (behind)
+			block_free(channel, behind);
+		return -ENOMEM;
+	}
+	*block = (struct channel_block){.capacity = total, .fd = fd};
+	channel->tail->next = block;
+	channel->tail = block;
+	(void)channel_put(channel, header, name, body);
+	block->next = behind;
+	channel->tail = behind;
+	return 0;
+}
+
 /* Writing ---------------------------------------------------------------- */
 
 /* What one sendmsg is to write, and whose bytes they are. */
@@ -199,6 +238,7 @@ struct plan {
 	struct channel_block *owners[WRITE_PIECES]; /* NULL: control */
 	unsigned count;
 	size_t bytes;
+	int fd; /* that goes with the first piece, or -1 */
 };
 
 static void
@@ -256,6 +296,13 @@ plan_blocks(struct channel *channel, struct plan *plan, size_t planned)
 				break;
 			kept += block->capacity;
 		}
+		if (block->fd >= 0 && block->sent == 0) {
+			/* The first of its call, and not too many at once. */
+			if (plan->count > 0 ||
+				channel->kept_fds >= CHANNEL_FDS_KEPT)
+				break;
+			plan->fd = block->fd;
+		}
 		plan_add(plan, block, block->bytes + from, block->used - from);
 	}
 }
@@ -293,6 +340,7 @@ advance(struct channel *channel, const struct plan *plan, size_t bytes)
 		if (channel->role == CHANNEL_WORKER && !block->counted) {
 			block->counted = true;
 			channel->kept += block->capacity;
+			channel->kept_fds += block->fd >= 0;
 		}
 	}
 	while (is_written(channel->cursor) && channel->cursor->next)
@@ -308,14 +356,26 @@ static ssize_t
 write_plan(int fd, struct plan *plan)
 {
 	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
 	struct msghdr message = {
 		.msg_iov = plan->pieces,
 		.msg_iovlen = plan->count,
 	};
 	ssize_t taken;
 
+	if (plan->fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof control.bytes;
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.align), &plan->fd, sizeof(int));
+	}
 	do
-		taken = plan->count == 1
+		taken = plan->count == 1 && plan->fd < 0
 				? send(fd, plan->pieces[0].iov_base,
 					  plan->pieces[0].iov_len, flags)
 				: sendmsg(fd, &message, flags);
@@ -334,14 +394,16 @@ channel_flush(struct channel *channel)
 	while (channel->fd >= 0) {
 		plan.count = 0;
 		plan.bytes = 0;
+		plan.fd = -1;
 		size_t planned = plan_control(channel, &plan);
 		if (!channel->held)
 			plan_blocks(channel, &plan, planned);
 		if (plan.count == 0)
 			break;
 		taken = write_plan(channel->fd, &plan);
-		if (taken < 0 && (errno == EAGAIN || errno == ENOBUFS ||
-					 errno == ENOMEM)) {
+		if (taken < 0 &&
+			(errno == EAGAIN || errno == ENOBUFS ||
+				errno == ENOMEM || errno == ETOOMANYREFS)) {
 			channel->blocked = true;
 			return -EAGAIN;
 		}
@@ -496,11 +558,14 @@ channel_resumed(struct channel *channel, uint32_t sequence)
 	channel->held = false;
 	channel->pending = 0;
 	channel->kept = 0;
+	channel->kept_fds = 0;
 	for (block = channel->head; block; block = block->next) {
 		block->sent = block->whole = first_after(block, sequence);
 		block->counted = block->sent > 0;
-		if (block->counted)
+		if (block->counted) {
 			channel->kept += block->capacity;
+			channel->kept_fds += block->fd >= 0;
+		}
 		channel->pending += block->used - block->sent;
 	}
 	channel->cursor = channel->head;
