@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,16 +25,16 @@ enum {
 
 struct connection {
 	struct connections *all;
-	struct connection *next; /* on connections.first */
-	struct connection **link;
-	ev_io io;
-	ev_timer timer;
-	ev_tstamp deadline;
-	bool in_request; /* its first byte is here, or its body isn't */
-	bool last;	 /* no more requests are read: answer and close */
-	bool eof;	 /* the client sends no more */
-	bool lingering;	 /* closed for writing; waits for the client's end */
-	uint64_t skip;	 /* bytes of a body that are still to come */
+	struct connection *next, *previous; /* on `list` */
+	struct connection_list *list;
+	int fd;
+	uint32_t watched; /* events of epoll */
+	int64_t deadline; /* ms, as connections.now */
+	bool in_request;  /* its first byte is here, or its body isn't */
+	bool last;	  /* no more requests are read: answer and close */
+	bool asked;	  /* … since the client asked for that */
+	bool eof;	  /* the client sends no more */
+	uint64_t skip;	  /* bytes of a body that are still to come */
 	size_t have;
 	size_t out_start;
 	size_t out_end;
@@ -42,54 +43,93 @@ struct connection {
 	char out[CONNECTION_OUT_SIZE];
 };
 
+/* Lists and time ---------------------------------------------------------- */
+
+static void
+leave_list(struct connection *connection)
+{
+	struct connection_list *list = connection->list;
+
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		list->first = connection->next;
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	else
+		list->last = connection->previous;
+}
+
+static void
+join_list(struct connection *connection, struct connection_list *list)
+{
+	connection->list = list;
+	connection->next = NULL;
+	connection->previous = list->last;
+	if (list->last)
+		list->last->next = connection;
+	else
+		list->first = connection;
+	list->last = connection;
+}
+
+/* The time of a list's members is equally long, so the last to start is the
+ * last to end. */
+static void
+start_time(struct connection *connection)
+{
+	connection->deadline = connection->all->now + CONNECTION_TIMEOUT_MS;
+	if (!connection->next)
+		return;
+	leave_list(connection);
+	join_list(connection, &connection->all->serving);
+}
+
 static void
 close_connection(struct connection *connection)
 {
 	struct connections *all = connection->all;
 
-	ev_io_stop(all->loop, &connection->io);
-	ev_timer_stop(all->loop, &connection->timer);
-	close(connection->io.fd);
-	*connection->link = connection->next;
-	if (connection->next)
-		connection->next->link = connection->link;
+	leave_list(connection);
 	all->count--;
+	/* Closing isn't enough while the supervisor has a copy of one that it
+	 * handed over. */
+	(void)epoll_ctl(all->epoll, EPOLL_CTL_DEL, connection->fd,
+		&(struct epoll_event){0});
+	all->on_close(all, connection->fd);
+	close(connection->fd);
 	free(connection);
-	all->on_close(all);
 }
 
-/* All deadlines are equally long, so the timer, which fires at the oldest, is
- * never late and needn't be touched for each request. */
-static void
-start_time(struct connection *connection)
+int
+connection_expire(struct connections *all)
 {
-	connection->deadline =
-		ev_now(connection->all->loop) + CONNECTION_TIMEOUT_S;
-}
+	struct connection_list *lists[] = {&all->serving, &all->lingering};
+	int64_t left, next = -1;
 
-static void
-on_timer(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct connection *connection = timer->data;
-	ev_tstamp left = connection->deadline - ev_now(loop);
-
-	(void)events;
-	if (left <= 0) {
-		close_connection(connection);
-		return;
+	for (size_t i = 0; i < 2; i++) {
+		while (lists[i]->first && lists[i]->first->deadline <= all->now)
+			close_connection(lists[i]->first); /* NOLINT: leaves */
+		if (!lists[i]->first)
+			continue;
+		left = lists[i]->first->deadline - all->now;
+		if (next < 0 || left < next)
+			next = left;
 	}
-	timer->repeat = left;
-	ev_timer_again(loop, timer);
+	return (int)next;
 }
 
 static void
-watch(struct connection *connection, int events)
+watch(struct connection *connection, uint32_t events)
 {
-	if (connection->io.events == events && ev_is_active(&connection->io))
+	struct epoll_event event = {.events = events, .data.ptr = connection};
+
+	if (connection->watched == events)
 		return;
-	ev_io_stop(connection->all->loop, &connection->io);
-	ev_io_set(&connection->io, connection->io.fd, events);
-	ev_io_start(connection->all->loop, &connection->io);
+	connection->watched = events;
+	/* One that can't be watched ends with its time. */
+	(void)epoll_ctl(
+		connection->all->epoll, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
 /* Answers ----------------------------------------------------------------- */
@@ -149,7 +189,8 @@ answer_pending(struct connection *connection)
 {
 	const struct request *request = &connection->pending;
 
-	if (!request->keep_alive || connection->all->draining)
+	connection->asked = !request->keep_alive;
+	if (connection->asked || connection->all->draining)
 		connection->last = true;
 	answer(connection, request->is_get || request->is_head ? 200 : 405,
 		request->is_get);
@@ -235,7 +276,7 @@ write_out(struct connection *connection)
 
 	if (size == 0)
 		return true;
-	taken = send(connection->io.fd, connection->out + connection->out_start,
+	taken = send(connection->fd, connection->out + connection->out_start,
 		size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (taken < 0) {
 		if (errno == EAGAIN || errno == EINTR)
@@ -249,24 +290,29 @@ write_out(struct connection *connection)
 	return true;
 }
 
-/* The last answer is out: the client closes first, since closing with bytes
- * unread would tear the answer out of its hands. */
+/* The last answer is out. A client that asked for it and sent no more may be
+ * left; any other closes first, since closing with bytes unread would tear the
+ * answer out of its hands. */
 static void
-linger(struct connection *connection)
+finish(struct connection *connection)
 {
-	connection->lingering = true;
-	connection->deadline =
-		ev_now(connection->all->loop) + CONNECTION_LINGER_S;
-	connection->timer.repeat = CONNECTION_LINGER_S;
-	ev_timer_again(connection->all->loop, &connection->timer);
-	shutdown(connection->io.fd, SHUT_WR);
-	watch(connection, EV_READ);
+	struct connections *all = connection->all;
+
+	if (connection->eof || (connection->asked && connection->have == 0)) {
+		close_connection(connection);
+		return;
+	}
+	leave_list(connection);
+	join_list(connection, &all->lingering);
+	connection->deadline = all->now + CONNECTION_LINGER_MS;
+	shutdown(connection->fd, SHUT_WR);
+	watch(connection, EPOLLIN);
 }
 
 static void
 advance(struct connection *connection)
 {
-	int events = 0;
+	uint32_t events = 0;
 	bool full;
 
 	do {
@@ -278,14 +324,14 @@ advance(struct connection *connection)
 		/* All went out, and more may be answered now. */
 	} while (full && connection->out_end == 0 && !connection->last);
 	if ((connection->last || connection->eof) && connection->out_end == 0) {
-		linger(connection);
+		finish(connection);
 		return;
 	}
 	if (connection->out_end > 0)
-		events |= EV_WRITE;
+		events |= EPOLLOUT;
 	if (!connection->last && !connection->eof &&
 		connection->have < CONNECTION_HEAD_MAX && has_room(connection))
-		events |= EV_READ;
+		events |= EPOLLIN;
 	watch(connection, events);
 }
 
@@ -295,20 +341,18 @@ would_wait(ssize_t got)
 	return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-static void
-on_io(struct ev_loop *loop, ev_io *io, int events)
+void
+connection_event(struct connection *connection, uint32_t events)
 {
-	struct connection *connection = io->data;
+	bool lingers = connection->list == &connection->all->lingering;
 	ssize_t got;
 
-	(void)loop;
-	if (events & EV_READ) {
-		if (connection->lingering)
+	if (events & ~(uint32_t)EPOLLOUT) {
+		if (lingers)
 			connection->have = 0;
-		got = recv(io->fd, connection->in + connection->have,
+		got = recv(connection->fd, connection->in + connection->have,
 			CONNECTION_HEAD_MAX - connection->have, MSG_DONTWAIT);
-		if ((got < 0 && !would_wait(got)) ||
-			(got == 0 && connection->lingering)) {
+		if ((got < 0 && !would_wait(got)) || (got == 0 && lingers)) {
 			close_connection(connection);
 			return;
 		}
@@ -317,7 +361,7 @@ on_io(struct ev_loop *loop, ev_io *io, int events)
 		if (got > 0)
 			connection->have += (size_t)got;
 	}
-	if (!connection->lingering)
+	if (!lingers)
 		advance(connection);
 }
 
@@ -325,26 +369,22 @@ int
 connection_open(struct connections *all, int fd)
 {
 	struct connection *connection = malloc(sizeof *connection);
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
 
-	if (!connection) {
+	if (!connection ||
+		epoll_ctl(all->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+		free(connection);
+		all->on_close(all, fd);
 		close(fd);
 		return -1;
 	}
 	memset(connection, 0, offsetof(struct connection, in));
 	connection->all = all;
-	connection->next = all->first;
-	connection->link = &all->first;
-	if (all->first)
-		all->first->link = &connection->next;
-	all->first = connection;
+	connection->fd = fd;
+	connection->watched = EPOLLIN;
+	connection->deadline = all->now + CONNECTION_TIMEOUT_MS;
+	join_list(connection, &all->serving);
 	all->count++;
-	ev_io_init(&connection->io, on_io, fd, EV_READ);
-	connection->io.data = connection;
-	ev_io_start(all->loop, &connection->io);
-	ev_timer_init(&connection->timer, on_timer, 0, CONNECTION_TIMEOUT_S);
-	connection->timer.data = connection;
-	ev_timer_again(all->loop, &connection->timer);
-	start_time(connection);
 	return 0;
 }
 
@@ -366,7 +406,7 @@ connection_close_idle(struct connections *all)
 {
 	struct connection *next;
 
-	for (struct connection *one = all->first; one; one = next) {
+	for (struct connection *one = all->serving.first; one; one = next) {
 		next = one->next;
 		if (is_idle(one))
 			close_connection(one);
@@ -376,6 +416,9 @@ connection_close_idle(struct connections *all)
 void
 connection_close_all(struct connections *all)
 {
-	while (all->first)
-		close_connection(all->first); /* NOLINT: takes it out */
+	struct connection_list *lists[] = {&all->serving, &all->lingering};
+
+	for (size_t i = 0; i < 2; i++)
+		while (lists[i]->first)
+			close_connection(lists[i]->first); /* NOLINT: leaves */
 }
