@@ -12,6 +12,7 @@
 #include "fleet/core.h"
 #include "fleet/exits.h"
 #include "fleet/keeper_client.h"
+#include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "policy/pool.h"
@@ -173,6 +174,30 @@ app_load_listener(
 	return 0;
 }
 
+int
+app_add_member(struct app *app, int fd, const char *address, uint32_t slot,
+	uint32_t place)
+{
+	struct state_listener state = {
+		.number = core_next_number(app->fleet),
+		.app = app->state.number,
+		.slot = slot,
+		.place = place,
+		.is_member = true,
+	};
+	char name[KEEPER_NAME_SIZE];
+	uint32_t row;
+	int r;
+
+	snprintf(state.address, sizeof(state.address), "%s", address);
+	state_name(name, STATE_LISTENER, state.number);
+	r = keeper_client_keep(app->fleet->setup.keeper, name, fd);
+	if (r >= 0)
+		r = ledger_add(
+			app->fleet->ledger, STATE_LISTENERS, &state, &row);
+	return r < 0 ? r : app_load_listener(app, row, &state);
+}
+
 /* The file of a UNIX socket goes with it, unless it is another's by now. */
 static void
 remove_file(const struct app_listener *listener)
@@ -318,7 +343,7 @@ app_fit(struct app *app)
 		slot = find_instance(app, step.instance);
 		if (!slot)
 			return -ENOENT;
-		slot_stop(slot, STATE_REMOVED, STOP_SCALE, false);
+		reuseport_retire(slot);
 	}
 }
 

@@ -27,6 +27,7 @@ struct app_listener {
 	struct state_listener state;
 	char text[LISTENER_TEXT_SIZE]; /* the real address */
 	int fd;
+	uint64_t steered; /* a group's first: to whom, see reuseport.c */
 	struct handover handover;
 };
 
@@ -67,6 +68,11 @@ const char *app_name(const struct app *app);
 /* Takes a listener from the vault that a row tells of. */
 int app_load_listener(
 	struct app *app, uint32_t row, const struct state_listener *state);
+
+/* Writes one more socket of a group down (reuseport.h) and takes it in. `fd` is
+ * taken over. Returns 0; -ENOSPC: the ledger is full; -ENOMEM. */
+int app_add_member(struct app *app, int fd, const char *address, uint32_t slot,
+	uint32_t place);
 
 /* Closes those that neither the version in force nor the reload's has. */
 void app_close_listeners(struct app *app);

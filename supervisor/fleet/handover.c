@@ -13,6 +13,7 @@
 #include "exchange/exchange.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
+#include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 
@@ -47,8 +48,8 @@ find_entry(const struct version *version, const char *address)
 	return NULL;
 }
 
-/* The process that serves the slot, if it is one that expects to be handed
- * connections of this address. */
+/* The process that serves the slot, if it can be handed connections of this
+ * address: with `reuseport` what a slot that went has left. */
 static struct process *
 find_server(const struct slot *slot, const char *address)
 {
@@ -59,7 +60,9 @@ find_server(const struct slot *slot, const char *address)
 	if (!process_is_ready(process) || !process->peer)
 		return NULL;
 	entry = find_entry(process->version, address);
-	return entry && handover_is_for(entry) ? process : NULL;
+	return entry && (handover_is_for(entry) || reuseport_is_for(entry))
+		       ? process
+		       : NULL;
 }
 
 /* Of those with the fewest open connections the one that has waited longest. */
@@ -195,6 +198,19 @@ on_pause(struct ev_loop *loop, ev_timer *timer, int events)
 	handover_refresh(handover->app);
 }
 
+/* Of a group's sockets only what no worker has; datagrams can't be passed on.
+ */
+static bool
+may_accept(const struct handover *handover)
+{
+	const struct app_listener *listener = handover->listener;
+
+	if (!listener->state.is_member)
+		return true;
+	return reuseport_is_parked(handover->app, listener) &&
+	       !strncmp(listener->state.address, "tcp://", 6);
+}
+
 static void
 refresh(struct handover *handover)
 {
@@ -202,7 +218,7 @@ refresh(struct handover *handover)
 
 	if (ev_is_active(&handover->pause))
 		return;
-	if (!hand_returned(handover)) {
+	if (!may_accept(handover) || !hand_returned(handover)) {
 		ev_io_stop(loop, &handover->readable);
 		return;
 	}

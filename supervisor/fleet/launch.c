@@ -21,6 +21,7 @@
 #include "fleet/keeper_client.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
+#include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/logfile.h"
@@ -145,6 +146,17 @@ map(struct child_plan *plan, struct child_fd *fds, const char *start,
 	state_name(fd->name, start, number);
 }
 
+/* The socket that the process gets for an address. */
+static const struct app_listener *
+find_listener(const struct process *process, const struct listen_config *entry,
+	int *ret_error)
+{
+	*ret_error = -ENOTCONN;
+	return reuseport_is_for(entry)
+		       ? reuseport_claim(process->slot, entry, ret_error)
+		       : app_find_listener(process->slot->app, entry->address);
+}
+
 static int
 map_descriptors(const struct process *process, struct child_plan *plan,
 	struct child_fd *fds)
@@ -159,13 +171,14 @@ map_descriptors(const struct process *process, struct child_plan *plan,
 	map(plan, fds, STATE_OUT_WORKER, number);
 	map(plan, fds, STATE_ERR_WORKER, number);
 	for (size_t i = 0; i < listen->count; i++) {
-		const struct app_listener *listener = app_find_listener(
-			process->slot->app, listen->entries[i].address);
+		const struct app_listener *listener;
+		int r;
 
 		if (handover_is_for(&listen->entries[i]))
 			continue;
+		listener = find_listener(process, &listen->entries[i], &r);
 		if (!listener)
-			return -ENOTCONN;
+			return r;
 		map(plan, fds, STATE_LISTENER, listener->state.number);
 	}
 	map(plan, fds, STATE_CHANNEL_WORKER, number);

@@ -14,6 +14,7 @@
 #include "fleet/core.h"
 #include "fleet/keeper_client.h"
 #include "fleet/rebuild.h"
+#include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
 #include "mechanism/listener.h"
@@ -62,8 +63,8 @@ add_opening(struct opening *opening, struct change *change,
 		opening->fds = fds;
 	if (!plans || !owners || !fds)
 		return -ENOMEM;
-	opening->plans[opening->count] =
-		(struct listener_plan){.config = listen};
+	opening->plans[opening->count] = (struct listener_plan){
+		.config = listen, .shares_port = reuseport_is_for(listen)};
 	opening->owners[opening->count++] = change;
 	return 0;
 }
@@ -127,6 +128,7 @@ keep_listeners(struct fleet *fleet, struct opening *opening,
 		if (opening->owners[i] != change)
 			continue;
 		state.number = core_next_number(fleet);
+		state.is_member = opening->plans[i].shares_port;
 		snprintf(state.address, sizeof(state.address), "%s",
 			opening->plans[i].config->address);
 		state.file = listener_find_file(opening->plans[i].config->path);

@@ -23,6 +23,7 @@
 #include "fleet/launch.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
+#include "fleet/reuseport.h"
 #include "fleet/safe.h"
 #include "fleet/slot.h"
 #include "fleet/upgrade.h"
@@ -146,7 +147,7 @@ load_listener(struct fleet *fleet, uint32_t row, const void *record)
 	raise_number(&fleet->general.next_number, state->number);
 	if (!app)
 		return -ESRCH;
-	if (app_find_listener(app, state->address))
+	if (!state->is_member && app_find_listener(app, state->address))
 		return 0;
 	return app_load_listener(app, row, state);
 }
@@ -477,6 +478,8 @@ go_on(struct fleet *fleet)
 		if (slot->incoming && !slot->app->run.next)
 			process_stop(
 				slot->incoming, FSM_WANT_DOWN, STOP_RELOAD);
+		if (slot->state.rest == STATE_REMOVED)
+			reuseport_retire(slot);
 		slot_start(slot);
 		slot_refresh(slot);
 	}
@@ -581,6 +584,8 @@ fleet_rebuild(struct fleet *fleet)
 	exchange_settle(fleet->setup.exchange);
 	fleet->is_loaded = true;
 	handover_attach(fleet);
+	for (struct app *app = fleet->apps; app; app = app->next)
+		reuseport_steer(app);
 	core_watch(fleet);
 	upgrade_report(fleet);
 	safe_begin(fleet);

@@ -20,6 +20,7 @@
 #include "fleet/events.h"
 #include "fleet/handover.h"
 #include "fleet/keeper_client.h"
+#include "fleet/reuseport.h"
 #include "fleet/version.h"
 
 #include <errno.h>
@@ -114,6 +115,7 @@ slot_free(struct slot **slot)
 			break;
 		}
 	}
+	reuseport_forget(at);
 	process_free(&at->main);
 	process_free(&at->incoming);
 	process_free(&at->outgoing);
@@ -203,6 +205,7 @@ slot_refresh(struct slot *slot)
 	if (slot->was_ready != is_ready) {
 		slot->was_ready = is_ready;
 		endpoint_set_ready(slot->endpoint, is_ready);
+		reuseport_steer(slot->app);
 	}
 	if (slot->was_dormant != dormant) {
 		slot->was_dormant = dormant;
@@ -287,6 +290,7 @@ slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,
 	}
 	slot->start_waits = false;
 	slot->state.start_ns = 0;
+	reuseport_forget(slot);
 	for (size_t i = 0; i < 3; i++)
 		stop_process(processes[i], reason, at_once);
 	slot_refresh(slot);

@@ -32,6 +32,9 @@ struct slot {
 	bool start_waits_back;
 	bool was_ready, was_dormant; /* what the exchange knows */
 	struct peer *receiver;
+	ev_timer look; /* while it goes: at its queues, see reuseport.c */
+	uint32_t looks_empty;
+	struct instant retire_deadline;
 	uint64_t last_handed; /* fleet.handed at its last connection */
 	/* Messages of processes that earlier brains saw the end of. */
 	uint64_t earlier_in, earlier_out;

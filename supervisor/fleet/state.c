@@ -14,7 +14,7 @@ const struct ledger_table state_tables[] = {
 	[STATE_GENERAL] = {sizeof(struct state_general), 1, 128},
 	[STATE_APPS] = {sizeof(struct state_app), STATE_APPS_MAX, 96},
 	[STATE_LISTENERS] = {sizeof(struct state_listener), STATE_LISTENERS_MAX,
-		192},
+		224},
 	[STATE_SLOTS] = {sizeof(struct state_slot), STATE_SLOTS_MAX, 160},
 	[STATE_PROCESSES] = {sizeof(struct state_process), STATE_PROCESSES_MAX,
 		120},
@@ -25,7 +25,7 @@ const struct ledger_table state_tables[] = {
 
 _Static_assert(sizeof(struct state_general) <= 96, "there is room");
 _Static_assert(sizeof(struct state_app) <= 72, "there is room");
-_Static_assert(sizeof(struct state_listener) <= 160, "there is room");
+_Static_assert(sizeof(struct state_listener) <= 192, "there is room");
 _Static_assert(sizeof(struct state_slot) <= 128, "there is room");
 _Static_assert(sizeof(struct state_process) <= 96, "there is room");
 _Static_assert(sizeof(struct state_exit) <= 984, "there is room");

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 enum {
-	STATE_VERSION = 3,
+	STATE_VERSION = 4,
 	STATE_APPS_MAX = 1024,
 	STATE_LISTENERS_MAX = 1024,
 	STATE_SLOTS_MAX = KEEPER_PROCESSES_MAX,
@@ -92,6 +92,13 @@ struct state_listener {
 	uint32_t app;
 	char address[STATE_ADDRESS_SIZE]; /* as configured */
 	struct listener_file file;	  /* of a UNIX socket, or zeros */
+	/* Of one socket of a group, `reuseport`: the slot that took it last,
+	 * and its number in the kernel's group, which never changes, since none
+	 * leaves before the address is given up. */
+	uint32_t slot;
+	uint32_t place;
+	uint32_t is_member;
+	uint32_t reserved;
 };
 
 /* Why a slot without a process has none. */

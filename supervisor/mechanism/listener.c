@@ -163,6 +163,26 @@ set_options(
 	return r;
 }
 
+/* Whether a port that is to be shared is free: others of this user that share
+ * theirs would let us in, and take connections away. */
+static int
+probe(const struct listener_plan *plan, const struct address *address)
+{
+	struct listener_plan alone = *plan;
+	int r, fd = sys_socket(address->socket.ss_family,
+		       is_stream(plan->config) ? SOCK_STREAM : SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return fd;
+	alone.shares_port = false;
+	r = set_options(fd, &alone, address);
+	if (r >= 0)
+		r = sys_bind(fd, (const struct sockaddr *)&address->socket,
+			address->size);
+	sys_close(fd);
+	return r;
+}
+
 static int
 open_address(const struct listener_plan *plan, const struct address *address,
 	int *ret_fd, const char **ret_step)
@@ -180,6 +200,10 @@ open_address(const struct listener_plan *plan, const struct address *address,
 		return fd;
 	*ret_step = "setsockopt";
 	r = set_options(fd, plan, address);
+	if (r >= 0 && plan->shares_port) {
+		*ret_step = "bind";
+		r = probe(plan, address);
+	}
 	if (r >= 0 && is_unix(config)) {
 		r = listener_unix_bind(fd, config, ret_step);
 	} else if (r >= 0) {
@@ -278,6 +302,53 @@ listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 		memcpy(ret_fds, fds, count * sizeof(*fds));
 	}
 	free(fds);
+	return r;
+}
+
+/* Gives a new socket what `fd` has. */
+static int
+copy_options(int fd, int twin, bool is_six, bool is_tcp)
+{
+	int one = 1, six_only;
+	socklen_t size = sizeof(six_only);
+	int r = sys_setsockopt(
+		twin, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+
+	if (r >= 0 && is_tcp)
+		r = sys_setsockopt(
+			twin, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (r < 0 || !is_six)
+		return r;
+	r = sys_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, &size);
+	return r < 0 ? r
+		     : sys_setsockopt(twin, IPPROTO_IPV6, IPV6_V6ONLY,
+			       &six_only, sizeof(six_only));
+}
+
+int
+listener_open_twin(int fd, int backlog)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address), type_size = sizeof(int);
+	int type, twin;
+	int r = sys_getsockname(fd, (struct sockaddr *)&address, &size);
+
+	if (r >= 0)
+		r = sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size);
+	if (r < 0)
+		return r;
+	twin = sys_socket(address.ss_family, type, 0);
+	if (twin < 0)
+		return twin;
+	r = copy_options(
+		fd, twin, address.ss_family == AF_INET6, type == SOCK_STREAM);
+	if (r >= 0)
+		r = sys_bind(twin, (const struct sockaddr *)&address, size);
+	if (r >= 0 && type == SOCK_STREAM)
+		r = sys_listen(twin, backlog);
+	if (r >= 0)
+		return twin;
+	sys_close(twin);
 	return r;
 }
 

@@ -29,7 +29,8 @@ enum {
 struct listener_plan {
 	const struct listen_config *config; /* borrowed */
 	uint16_t port;	  /* in place of the configuration's; 0: none */
-	bool shares_port; /* SO_REUSEPORT: others of this user bind it, too */
+	bool shares_port; /* the first of a SO_REUSEPORT group: see
+			   * listener_open_twin; nobody may have the port yet */
 };
 
 /* The file of a UNIX socket, by which it is known again; zeros: none. */
@@ -49,6 +50,14 @@ struct listener_file {
  */
 int listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 	char *ret_error);
+
+/*
+ * One more socket of the group that `fd` is in: the same address, port and
+ * options, and a queue of its own. TCP listens with `backlog`.
+ * Returns the descriptor, which is the caller's; or the errno of the step that
+ * failed.
+ */
+int listener_open_twin(int fd, int backlog);
 
 /*
  * The address of the socket `fd` in the form of the configuration, as
