@@ -87,13 +87,13 @@ bool fleet_is_new(const struct fleet *fleet);
 
 /*
  * A first start's plan: opens the listeners of all applications of `set` (which
- * is borrowed) or none, and writes configurations, slots and settings down.
- * Nothing runs yet. Words about a failure go to `ret_words`, of
- * FLEET_WORDS_SIZE bytes.
- * Returns 0, or a negative errno: nothing was planned.
+ * is borrowed, and told where it listens when sockets were given) or none, and
+ * writes configurations, slots and settings down. Nothing runs yet. Words about
+ * a failure go to `ret_words`, of FLEET_WORDS_SIZE bytes. Returns 0, or a
+ * negative errno: nothing was planned.
  */
 int fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
-	const struct config_set *set, char *ret_words);
+	struct config_set *set, char *ret_words);
 
 /*
  * Makes applications, slots and processes from the ledger, the vault and the

@@ -460,6 +460,8 @@ keeper_client_clear(struct keeper_client *client)
 
 		for (size_t k = 0; k < sizeof(keepers) / sizeof(*keepers); k++)
 			is_keepers |= !strcmp(entry->name, keepers[k]);
+		is_keepers |= !strncmp(entry->name, KEEPER_VAULT_GIVEN,
+			sizeof(KEEPER_VAULT_GIVEN) - 1);
 		if (is_keepers) {
 			client->vault[kept++] = *entry;
 			continue;

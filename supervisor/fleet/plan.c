@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "fleet/app.h"
 #include "fleet/core.h"
+#include "fleet/given.h"
 #include "fleet/keeper_client.h"
 #include "fleet/rebuild.h"
 #include "fleet/reuseport.h"
@@ -78,7 +79,8 @@ close_opening(struct opening *opening)
 
 		if (opening->fds[i] < 0)
 			continue; /* somebody keeps it */
-		listener_remove_file(path, &file);
+		if (!opening->plans[i].given)
+			listener_remove_file(path, &file);
 		sys_close(opening->fds[i]);
 	}
 	free(opening->plans);
@@ -86,10 +88,32 @@ close_opening(struct opening *opening)
 	free(opening->fds);
 }
 
+/* Adopts what was given for the addresses that are needed. */
+static int
+take_given(struct opening *opening, struct given *given, char *ret_words)
+{
+	for (size_t i = 0; given && i < opening->count; i++) {
+		struct listener_plan *plan = &opening->plans[i];
+		int fd = given_take(given, plan->config);
+
+		if (fd < 0)
+			continue;
+		plan->given = fd;
+		if (!plan->shares_port)
+			continue;
+		snprintf(ret_words, FLEET_WORDS_SIZE,
+			"%s is given by LISTEN_FDS, one socket: balance can't "
+			"be reuseport; choose shared or round-robin",
+			plan->config->address);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* Opens what the changes need and nobody has yet: all or none. */
 static int
 open_listeners(struct change *changes, size_t count, struct opening *opening,
-	char *ret_words)
+	struct given *given, char *ret_words)
 {
 	char words[LISTENER_ERROR_SIZE];
 	int r = 0;
@@ -104,6 +128,8 @@ open_listeners(struct change *changes, size_t count, struct opening *opening,
 				r = add_opening(opening, &changes[i],
 					&listen->entries[k]);
 	}
+	if (r >= 0)
+		r = take_given(opening, given, ret_words);
 	if (r >= 0) {
 		r = listener_open(
 			opening->plans, opening->count, opening->fds, words);
@@ -131,7 +157,10 @@ keep_listeners(struct fleet *fleet, struct opening *opening,
 		state.is_member = opening->plans[i].shares_port;
 		snprintf(state.address, sizeof(state.address), "%s",
 			opening->plans[i].config->address);
-		state.file = listener_find_file(opening->plans[i].config->path);
+		/* The file of one that was given is the giver's. */
+		if (!opening->plans[i].given)
+			state.file = listener_find_file(
+				opening->plans[i].config->path);
 		opening->fds[i] = -1;
 		state_name(name, STATE_LISTENER, state.number);
 		r = keeper_client_keep(fleet->setup.keeper, name, fd);
@@ -205,18 +234,17 @@ keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
 
 int
 fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
-	const struct config_set *set, char *ret_words)
+	struct config_set *set, char *ret_words)
 {
 	struct change *changes = calloc(set->count + 1, sizeof(*changes));
 	struct opening opening = {0};
+	struct given given = {.count = 0};
 	struct state_app state;
 	uint32_t row;
 	int r = -ENOMEM;
 
 	if (!changes)
 		return say(ret_words, "the start", r);
-	for (size_t i = 0; i < set->count; i++)
-		changes[i].config = set->apps[i];
 	/* A brain that died before the head of the ledger was written may
 	 * have bound the same addresses. */
 	r = keeper_client_clear(fleet->setup.keeper);
@@ -224,7 +252,18 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 		say(ret_words, "clearing what an earlier start left", r);
 		goto out;
 	}
-	r = open_listeners(changes, set->count, &opening, ret_words);
+	given_load(&given, fleet->setup.keeper, fleet->setup.environment);
+	r = given_configure(&given, set);
+	if (r < 0) {
+		say(ret_words,
+			"LISTEN_FDS brings sockets, and `listen` must say "
+			"which application has which",
+			r);
+		goto out;
+	}
+	for (size_t i = 0; i < set->count; i++)
+		changes[i].config = set->apps[i];
+	r = open_listeners(changes, set->count, &opening, &given, ret_words);
 	if (r < 0)
 		goto out;
 	core_save(fleet);
@@ -251,6 +290,7 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 	}
 	ledger_seal(fleet->ledger);
 out:
+	given_fini(&given);
 	close_opening(&opening);
 	free(changes);
 	return r;
@@ -357,7 +397,7 @@ plan_apply(struct fleet *fleet, const struct config_set *set,
 	if (r >= 0)
 		r = find_changes(fleet, set, changes, &count, ret_words);
 	if (r >= 0)
-		r = open_listeners(changes, count, &opening, ret_words);
+		r = open_listeners(changes, count, &opening, NULL, ret_words);
 	if (r < 0)
 		goto out;
 	for (size_t i = 0; i < count; i++) {

@@ -494,7 +494,7 @@ drop_leftovers(struct fleet *fleet)
 	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
 		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
 		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME,
-		STATE_PARKED, "upgrade"};
+		STATE_PARKED, KEEPER_VAULT_GIVEN, "upgrade"};
 	const char *name;
 	size_t at = 0;
 

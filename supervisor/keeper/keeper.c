@@ -7,6 +7,7 @@
 #include "keeper/keeper.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "keeper/given.h"
 #include "keeper/spawn.h"
 #include "keeper/state.h"
 
@@ -321,7 +322,8 @@ static int
 prepare_process(struct keeper *keeper)
 {
 	struct rlimit files;
-	int error = sys_close_range(STDERR_FILENO + 1, ~0u, 0);
+	int error = sys_close_range(
+		STDERR_FILENO + 1 + (unsigned)keeper->given, ~0u, 0);
 
 	/* Where one of the three is missing, it is the lowest free number. */
 	for (int fd = 0; fd <= STDERR_FILENO && !error; fd++)
@@ -367,6 +369,8 @@ fill_vault(struct keeper *keeper)
 
 	if (keeper->place.lock >= 0)
 		error = vault_put(vault, KEEPER_VAULT_LOCK, keeper->place.lock);
+	if (!error)
+		error = given_keep(vault, keeper->given);
 	if (!error && keeper->place.control >= 0)
 		error = vault_put(
 			vault, KEEPER_VAULT_CONTROL, keeper->place.control);
@@ -399,6 +403,7 @@ keeper_main(int argc, char **argv, const char *brain)
 	keeper.own = brain;
 	keeper.program.fd = keeper.program.next = -1;
 	keeper.brain.pair = -1;
+	keeper.given = given_count();
 	if (prepare_process(&keeper) < 0 ||
 		place_take(&keeper.place, runs) != 0)
 		return 1;

@@ -23,6 +23,7 @@ enum {
 	KEEPER_PAIR_FD = 3,
 	KEEPER_NAME_SIZE = 32,	     /* of a vault name, with its NUL */
 	KEEPER_PROCESSES_MAX = 4096, /* rows of the table */
+	KEEPER_GIVEN_MAX = 64,	     /* descriptors of LISTEN_FDS */
 	KEEPER_VAULT_MAX = 20480,    /* descriptors in the vault */
 	KEEPER_ENDS_KEPT = 5,	     /* last ends of brains that HELLO tells */
 	KEEPER_CRASH_MS = 10000,     /* a brain that ends sooner after UP … */
@@ -39,6 +40,7 @@ enum {
 #define KEEPER_VAULT_EXCHANGE "exchange" /* memory file, empty (size 0) */
 #define KEEPER_VAULT_CONTROL "control"	 /* listening UNIX stream socket */
 #define KEEPER_VAULT_LOCK "lock"	 /* the lock file, flock()ed */
+#define KEEPER_VAULT_GIVEN "given."	 /* 0 …: what LISTEN_FDS brought */
 
 enum keeper_kind {
 	/* both ways */

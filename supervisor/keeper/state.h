@@ -61,6 +61,7 @@ struct keeper {
 	struct brain brain;
 	struct unsent unsent;
 	bool ending;
+	int given; /* descriptors of LISTEN_FDS */
 	int exit_code;
 	struct instant end_at; /* at the latest */
 	bool must_reap;

@@ -259,6 +259,10 @@ open_one(const struct listener_plan *plan, bool six_only, int *ret_fd,
 	const char *step;
 	int r;
 
+	if (plan->given) {
+		*ret_fd = plan->given;
+		return 0;
+	}
 	if (!set_address(plan, six_only, &address))
 		return say(ret_error, -EINVAL, config->address,
 			"not a numeric address");
@@ -294,7 +298,7 @@ listener_open(const struct listener_plan *plans, size_t count, int *ret_fds,
 	if (r < 0) {
 		while (done) {
 			done--;
-			if (is_unix(plans[done].config))
+			if (is_unix(plans[done].config) && !plans[done].given)
 				(void)sys_unlink(plans[done].config->path);
 			sys_close(fds[done]);
 		}

@@ -28,7 +28,8 @@ enum {
 /* What is asked for. */
 struct listener_plan {
 	const struct listen_config *config; /* borrowed */
-	uint16_t port;	  /* in place of the configuration's; 0: none */
+	int given;     /* this socket is taken instead of a new one; 0: none */
+	uint16_t port; /* in place of the configuration's; 0: none */
 	bool shares_port; /* the first of a SO_REUSEPORT group: see
 			   * listener_open_twin; nobody may have the port yet */
 };
