@@ -82,12 +82,10 @@ watch_all(struct muster *muster)
 int
 muster_accept_in(struct muster *muster, int epoll, uint64_t mark)
 {
-	struct epoll_event event;
-
+	if (*muster->alive != 1)
+		return attach_refusal(muster);
 	if (muster->accepting.fn)
 		return -EBUSY;
-	if (epoll_wait(epoll, &event, 0, 0) < 0 && errno != EINVAL)
-		return -EBADF;
 	muster->accepting.epoll = epoll;
 	muster->accepting.mark = mark;
 	muster->accepting.is_foreign = true;

@@ -166,7 +166,8 @@ typedef void muster_connection_fn(
  * in muster_dispatch, and then each connection wakes all workers that are idle:
  * muster_accept_in is better there. Listeners become non-blocking, for all who
  * share them. UDP sockets are left to the program.
- * Returns 0; -ECHILD; -EPIPE; or as muster_fd: nothing is accepted.
+ * Returns 0; -ECHILD; -EPIPE; or as muster_fd and epoll_ctl: nothing is
+ * accepted then.
  */
 MUSTER_API int muster_on_connection(
 	struct muster *muster, muster_connection_fn *fn, void *data);

@@ -227,6 +227,8 @@ slot_status(const struct slot *slot)
 	if (!process)
 		return slot->state.rest == STATE_ERRORED ? "errored"
 							 : "stopped";
+	if (slot->state.rest == STATE_REMOVED)
+		return "stopping"; /* its queue is served first */
 	switch ((enum fsm_state)process->state.state) {
 	case FSM_WAITING:
 		return process->state.deadline_ns ? "backoff" : "starting";

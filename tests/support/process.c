@@ -145,3 +145,50 @@ process_memory(pid_t pid, const char *field)
 {
 	return read_field(pid, "smaps_rollup", field);
 }
+
+/* The numbers of the sockets that `pid` has open, for at most `room`. */
+static size_t
+list_sockets(pid_t pid, unsigned long *ret_inodes, size_t room)
+{
+	char path[64], target[64];
+	struct dirent *entry;
+	size_t count = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *fds = opendir(path);
+	while (fds != NULL && count < room && (entry = readdir(fds)) != NULL) {
+		ssize_t size = readlinkat(dirfd(fds), entry->d_name, target,
+			sizeof(target) - 1);
+		target[size > 0 ? size : 0] = '\0';
+		count += sscanf(target, "socket:[%lu]", &ret_inodes[count]) ==
+			 1;
+	}
+	if (fds != NULL)
+		closedir(fds);
+	return count;
+}
+
+size_t
+process_tcp_peers(pid_t pid, uint16_t *ret_ports)
+{
+	unsigned long inodes[PROCESS_PEERS_MAX], inode;
+	size_t sockets = list_sockets(pid, inodes, PROCESS_PEERS_MAX);
+	unsigned port, state;
+	char line[256];
+	size_t count = 0;
+	FILE *table = fopen("/proc/net/tcp", "re");
+
+	while (table != NULL && fgets(line, sizeof(line), table) != NULL) {
+		/* The one that it listens on has no peer. */
+		if (sscanf(line, "%*s %*s %*8x:%4x %2x %*s %*s %*s %*s %*s %lu",
+			    &port, &state, &inode) != 3 ||
+			inode == 0 || port == 0)
+			continue;
+		for (size_t i = 0; i < sockets; i++)
+			if (inodes[i] == inode && count < PROCESS_PEERS_MAX)
+				ret_ports[count++] = (uint16_t)port;
+	}
+	if (table != NULL)
+		fclose(table);
+	return count;
+}

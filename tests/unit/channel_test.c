@@ -534,3 +534,126 @@ Test(channel, lets_go_of_long_frames)
 	send_long(CHANNEL_WORKER);
 	send_long(CHANNEL_CLIENT);
 }
+
+/* Descriptors ---------------------------------------------------------------
+ */
+
+/* Reads what is there with at most one descriptor; -1: none came. */
+static ssize_t
+receive(int socket, uint8_t *bytes, size_t size, int *ret_fd)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec piece = {bytes, size};
+	struct msghdr message = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control,
+	};
+	ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+
+	*ret_fd = -1;
+	if (got > 0 && message.msg_controllen > 0)
+		memcpy(ret_fd, CMSG_DATA(&control.align), sizeof(int));
+	return got;
+}
+
+static int
+put_fd(struct channel *channel, const char *body, int fd)
+{
+	struct frame_header header = {
+		.size = (uint32_t)strlen(body),
+		.kind = MUSTER_MESSAGE,
+		.flags = MUSTER_FLAG_FD,
+		.to = 4,
+	};
+
+	return channel_put_fd(channel, &header, NULL, body, fd);
+}
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* It is the first of its call, so that it comes with the first byte of its
+ * frame; what stands behind may go along. */
+Test(channel, a_descriptor_goes_with_its_frame)
+{
+	struct pair pair;
+	uint8_t bytes[4096];
+	int mine = dup(STDERR_FILENO), theirs;
+
+	pair_init(&pair, CHANNEL_WORKER);
+	cr_assert_eq(put(&pair.channel, 4, "1", 1), 0);
+	cr_assert_eq(put_fd(&pair.channel, "2", mine), 0);
+	cr_assert_eq(put(&pair.channel, 4, "3", 1), 0);
+	cr_assert_eq(channel_flush(&pair.channel), 0);
+	cr_assert_eq(
+		receive(pair.other, bytes, MUSTER_HEADER_SIZE + 1, &theirs),
+		MUSTER_HEADER_SIZE + 1);
+	cr_expect_eq(theirs, -1);
+	cr_assert_eq(receive(pair.other, bytes, 1, &theirs), 1);
+	cr_expect_geq(theirs, 0);
+	close(theirs);
+	cr_assert_eq(receive(pair.other, bytes, sizeof bytes, &theirs),
+		2 * (MUSTER_HEADER_SIZE + 1) - 1);
+	cr_expect_eq(theirs, -1);
+	cr_expect(is_open(mine), "it may have to be sent again");
+	cr_assert_eq(channel_settle(&pair.channel, 2), 0);
+	cr_expect_not(is_open(mine));
+	pair_fini(&pair);
+}
+
+Test(channel, a_descriptor_is_sent_again)
+{
+	struct pair pair;
+	uint8_t bytes[4096];
+	int mine = dup(STDERR_FILENO), theirs, ends[2];
+
+	pair_init(&pair, CHANNEL_WORKER);
+	cr_assert_eq(put_fd(&pair.channel, "1", mine), 0);
+	cr_assert_eq(channel_flush(&pair.channel), 0);
+	channel_suspend(&pair.channel);
+	cr_assert_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	close(pair.other);
+	pair.other = ends[1];
+	channel_resume(&pair.channel, ends[0], 9);
+	cr_assert_neq(channel_flush(&pair.channel), -EPIPE);
+	cr_assert_gt(receive(pair.other, bytes, sizeof bytes, &theirs), 0);
+	cr_assert_eq(channel_resumed(&pair.channel, 0), 0);
+	cr_assert_neq(channel_flush(&pair.channel), -EPIPE);
+	cr_assert_gt(receive(pair.other, bytes, sizeof bytes, &theirs), 0);
+	cr_expect_geq(theirs, 0);
+	close(theirs);
+	pair_fini(&pair);
+	cr_expect_not(is_open(mine));
+}
+
+/* What isn't acknowledged is bounded in descriptors, too. */
+Test(channel, so_many_descriptors_go_at_once)
+{
+	struct pair pair;
+	uint8_t bytes[4096];
+	int theirs, count = 0;
+
+	pair_init(&pair, CHANNEL_WORKER);
+	for (int i = 0; i < 100; i++)
+		cr_assert_eq(
+			put_fd(&pair.channel, "1", dup(STDERR_FILENO)), 0);
+	cr_expect_eq(channel_flush(&pair.channel), -EAGAIN);
+	cr_expect_not(pair.channel.blocked);
+	while (receive(pair.other, bytes, sizeof bytes, &theirs) > 0) {
+		close(theirs);
+		count++;
+	}
+	cr_expect_eq(count, 64);
+	cr_assert_eq(channel_settle(&pair.channel, 64), 0);
+	cr_expect_eq(channel_flush(&pair.channel), 0);
+	pair_fini(&pair);
+}
