@@ -304,13 +304,14 @@ fleet_scale(struct fleet *fleet, const char *name, int64_t instances)
 		return -ENOENT;
 	if (fleet->general.is_stopping)
 		return -ESHUTDOWN;
-	if (app->run.next)
-		return -EBUSY;
 	if (instances < 0 || instances > STATE_SLOTS_MAX)
 		return -ERANGE;
 	app->state.instances = (uint32_t)instances;
+	app->state.is_scaled = app->run.next != NULL;
 	app_save(app);
-	return app_fit(app);
+	/* A reload counts with the slots that it began with; when it has ended
+	 * there are as many as are wanted. */
+	return app->run.next ? 0 : app_fit(app);
 }
 
 void
@@ -381,9 +382,8 @@ scale_by(struct fleet *fleet, int64_t step)
 		if (r < 0)
 			log_warn("%s stays at %u workers: %s", app_name(app),
 				app->state.instances,
-				r == -EBUSY    ? "a reload runs"
-				: r == -ERANGE ? "one is the least"
-					       : strerror(-r));
+				r == -ERANGE ? "one is the least"
+					     : strerror(-r));
 	}
 }
 

@@ -192,8 +192,9 @@ const char *fleet_version(void);
  * files (borrowed; nothing is changed). Returns 0; -EPROTO; or an error. */
 int fleet_check(int ledger, int exchange);
 
-/* Changes how many workers an application has, to at least 0. Returns 0;
- * -ENOENT; -EBUSY: a reload runs; -ESHUTDOWN; -ERANGE; -ENOMEM. */
+/* Changes how many workers an application has, to at least 0; while it is
+ * reloaded, as soon as that has ended. Returns 0; -ENOENT; -ESHUTDOWN; -ERANGE;
+ * -ENOMEM. */
 int fleet_scale(struct fleet *fleet, const char *app, int64_t instances);
 
 /* Seeing ---------------------------------------------------------------- */

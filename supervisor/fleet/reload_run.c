@@ -131,7 +131,8 @@ take_version(struct app *app, struct version *next)
 {
 	if (next == app->version)
 		return;
-	if (next->config->instances != app->version->config->instances)
+	if (next->config->instances != app->version->config->instances &&
+		!app->state.is_scaled)
 		app->state.instances = (uint32_t)next->config->instances;
 	app_set_version(app, next);
 }
@@ -152,6 +153,7 @@ finish(struct app *app, enum reload_outcome outcome)
 	subject.app = app_name(app);
 	app->state.next_config = 0;
 	app->state.is_reloading = false;
+	app->state.is_scaled = false;
 	app->state.only = 0;
 	app_save(app);
 	for (size_t i = 0; i < app->slot_count; i++) {

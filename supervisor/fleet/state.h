@@ -82,7 +82,8 @@ struct state_app {
 	uint8_t was_started;  /* a process of it was executed once */
 	uint8_t is_reloading;
 	uint8_t is_first; /* of those that the supervisor was started for */
-	uint8_t reserved[1];
+	uint8_t is_scaled; /* while the reload under way ran: its number of
+			    * instances gives way */
 	/* Processes from this number on are new to the reload under way. */
 	uint64_t reload_start;
 };

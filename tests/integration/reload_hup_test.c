@@ -182,3 +182,39 @@ Test(reload_hup, one_that_never_gets_ready_changes_nothing)
 	json_decref(after);
 	run_stop(run);
 }
+
+static bool
+is_reloading(struct run *run)
+{
+	json_t *listing = run_ls(run), *worker;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach(listing, i, worker)
+		found |= strcmp(json_string_value(json_object_get(
+					worker, "status")),
+				 "reloading") == 0;
+	json_decref(listing);
+	return found;
+}
+
+Test(reload_hup, scaling_meanwhile_is_done_after_it)
+{
+	int port;
+	struct run *run = start_server(&port);
+
+	run_signal(run, SIGHUP);
+	while (!is_reloading(run))
+		run_pump(run, 2);
+	run_signal(run, SIGTTIN);
+	run_wait(run, RUN_ERR, "web: reloaded");
+	json_decref(run_wait_status(run, WORKERS + 1, "ready"));
+	run_signal(run, SIGHUP);
+	while (!is_reloading(run))
+		run_pump(run, 2);
+	run_signal(run, SIGTTOU);
+	run_signal(run, SIGTTOU);
+	run_wait(run, RUN_ERR, "web: reloaded");
+	json_decref(run_wait_status(run, WORKERS - 1, "ready"));
+	run_stop(run);
+}
