@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -442,6 +443,18 @@ int
 sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {
 	ONCE(syscall(SYS_close_range, first, last, flags));
+}
+
+pid_t
+sys_getpgid(pid_t pid)
+{
+	ONCE(getpgid(pid));
+}
+
+int
+sys_getrandom(void *bytes, size_t size)
+{
+	ONCE((int)getrandom(bytes, size, GRND_NONBLOCK));
 }
 
 int

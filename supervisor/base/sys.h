@@ -37,6 +37,8 @@ off_t sys_lseek(int fd, off_t offset, int whence);
 /* From a pipe, without waiting for it; `to_offset` may be NULL. */
 ssize_t sys_splice(int from, int to, off_t *to_offset, size_t size);
 ssize_t sys_tee(int from, int to, size_t size); /* without waiting */
+pid_t sys_getpgid(pid_t pid);
+int sys_getrandom(void *bytes, size_t size);
 ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count,

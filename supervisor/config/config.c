@@ -312,6 +312,23 @@ complete_listen(struct build *build)
 	return 0;
 }
 
+/* The sockets' numbers are settled by systemd's convention: from 3 on. */
+static int
+complete_notify(struct build *build)
+{
+	const struct app_config *config = build->config;
+	int64_t first = 3;
+
+	for (size_t i = 0; i < config->listen.count; i++)
+		first += config->listen.entries[i].balance !=
+			 BALANCE_ROUND_ROBIN;
+	if (config->notify_fd == CONFIG_UNSET || config->notify_fd >= first)
+		return 0;
+	return bad(build, "notify_fd",
+		"the descriptors from 3 on are the listening sockets': choose "
+		"a number behind them");
+}
+
 static int
 complete(struct build *build)
 {
@@ -321,6 +338,7 @@ complete(struct build *build)
 		complete_user,
 		complete_command,
 		complete_listen,
+		complete_notify,
 	};
 	int error = 0;
 

@@ -100,6 +100,8 @@ struct app_config {
 	int64_t wait_ready, listen_timeout, kill_signal, kill_timeout;
 	struct portion reload_batch;
 	int64_t reload_soak;
+	int64_t watchdog;  /* ms, or CONFIG_UNSET */
+	int64_t notify_fd; /* or CONFIG_UNSET */
 	int64_t autorestart, restart_delay, exp_backoff_restart_delay;
 	int64_t max_restarts; /* or CONFIG_UNSET */
 	int64_t min_uptime;

@@ -49,12 +49,19 @@ status_worker(const struct slot *slot)
 {
 	struct procstat stat = {.memory_bytes = 0};
 	struct slot_view view;
+	json_t *notice;
 
 	slot_read(slot, &view);
 	if (view.pid > 0)
 		(void)procstat_read(view.pid, &stat);
-	return json_pack("{s:I, s:s, s:s, s:I, s:o, s:s, s:I, s:I, s:I, s:o, "
-			 "s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:{}, s:b, s:b}",
+	/* The worker's own bytes: what is no UTF-8 would spoil the listing. */
+	notice = json_string(view.notice);
+	if (notice == NULL)
+		notice = json_string("(not UTF-8)");
+	return json_pack(
+		"{s:I, s:s, s:s, s:I, s:o, s:s, s:I, s:I, s:I, s:o, "
+		"s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:{s:I, s:I}, s:o, s:b, "
+		"s:b}",
 		"id", (json_int_t)view.id, "app", view.app, "namespace",
 		view.namespace, "instance", (json_int_t)view.instance, "pid",
 		view.pid > 0 ? json_integer(view.pid) : json_null(), "status",
@@ -68,7 +75,9 @@ status_worker(const struct slot *slot)
 		(json_int_t)view.messages_in, "messages_out",
 		(json_int_t)view.messages_out, "queue_bytes",
 		(json_int_t)view.queue_bytes, "exit", status_exit(&view),
-		"listen", status_listen(slot, &view), "gauges",
+		"listen", status_listen(slot, &view), "gauges", "in_flight",
+		(json_int_t)view.in_flight, "connections",
+		(json_int_t)view.connections, "notice", notice,
 		"stopped_by_signal", (int)stat.is_stopped, "unkillable",
 		(int)view.unkillable);
 }

@@ -75,7 +75,8 @@ on_ended(struct peer *peer, enum peer_end how, const char *reason)
 static void
 on_stalled(struct peer *peer)
 {
-	process_replace(peer_data(peer), "doesn't read what is sent to it");
+	process_replace(peer_data(peer), "doesn't read what is sent to it",
+		STOP_RESTART);
 }
 
 const struct peer_hooks channel_hooks = {

@@ -32,6 +32,9 @@ struct fleet {
 	struct output *output;
 	struct logfiles *logfiles;
 	enum line_style style;
+	int notify_fd; /* negative: none */
+	ev_io notify;
+	char notify_address[108]; /* "@…" */
 	int lock;	    /* a duplicate of the keeper's; negative: none */
 	char *file;	    /* the configuration file, or NULL */
 	char *pid_file;	    /* to be removed at the end, or NULL */

@@ -117,7 +117,7 @@ static struct restart_verdict
 decide(struct slot *slot, const struct process *process)
 {
 	const struct app_config *config = slot->version->config;
-	bool replaced = process->state.reason == STOP_RESTART;
+	bool replaced = process->state.reason >= STOP_RESTART;
 	struct restart_rules rules = {
 		.autorestart = config->autorestart || replaced,
 		.restart_delay = config->restart_delay,

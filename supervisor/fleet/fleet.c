@@ -14,6 +14,7 @@
 #include "fleet/core.h"
 #include "fleet/events.h"
 #include "fleet/keeper_client.h"
+#include "fleet/notify.h"
 #include "fleet/plan.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
@@ -74,6 +75,7 @@ fleet_close(struct fleet **fleet)
 	*fleet = NULL;
 	at->is_closing = true;
 	exchange_on_returned(at->setup.exchange, NULL, NULL);
+	notify_close(at);
 	if (at->is_loaded)
 		core_unwatch(at);
 	while (at->apps) {
@@ -488,6 +490,11 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.messages_out = slot->earlier_out + counters.messages_out,
 		.queue_bytes = counters.queue_bytes,
 		.listen = &slot->version->config->listen,
+		.notice = process ? process->status : "",
+		.in_flight = process ? process->in_flight : 0,
+		.connections = process && process->peer
+				       ? peer_connections(process->peer)
+				       : 0,
 	};
 }
 

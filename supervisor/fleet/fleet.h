@@ -214,6 +214,9 @@ struct slot_view {
 	bool unkillable;
 	uint64_t messages_in, messages_out, queue_bytes;
 	const struct listen_list *listen; /* as configured */
+	const char *notice;   /* the worker's own words (STATUS=), or "" */
+	uint32_t in_flight;   /* as it said last */
+	uint32_t connections; /* handed over to it and not done */
 };
 
 /*

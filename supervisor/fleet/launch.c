@@ -7,6 +7,7 @@
  *
  *	0 /dev/null   1 stdout   2 stderr   3 … the listeners, as configured
  *	then the channel, then the worker's end of the resume pair
+ *	notify_fd where it is wanted; the others make room
  */
 #include "fleet/launch.h"
 
@@ -19,6 +20,7 @@
 #include "fleet/description.h"
 #include "fleet/handover.h"
 #include "fleet/keeper_client.h"
+#include "fleet/notify.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
 #include "fleet/reuseport.h"
@@ -37,7 +39,7 @@
 
 enum {
 	FIRST_LISTENER = 3,
-	VARIABLES = 11, /* at most so many of our own, and the NULL */
+	VARIABLES = 14, /* at most so many of our own, and the NULL */
 };
 
 /* Environment -------------------------------------------------------------- */
@@ -77,6 +79,34 @@ count_listeners(const struct listen_list *listen)
 	return count;
 }
 
+/* The first number from `number` on that notify_fd leaves free. */
+static int
+free_number(const struct app_config *config, int number)
+{
+	return number == config->notify_fd ? number + 1 : number;
+}
+
+static int
+channel_number(const struct app_config *config)
+{
+	return free_number(
+		config, FIRST_LISTENER + (int)count_listeners(&config->listen));
+}
+
+static void
+add_notify(struct environment *environment, const struct process *process)
+{
+	const char *address = notify_address(process->fleet);
+	int64_t watchdog = process->version->config->watchdog;
+
+	if (address)
+		add(environment, "NOTIFY_SOCKET=%s", address);
+	if (watchdog == CONFIG_UNSET)
+		return;
+	add(environment, "WATCHDOG_USEC=%lld", (long long)watchdog * 1000);
+	add(environment, "%s", DESCRIPTION_WATCHDOG_PID);
+}
+
 static void
 add_listeners(struct environment *environment, const struct listen_list *listen)
 {
@@ -100,7 +130,7 @@ static char **
 make_environment(const struct process *process)
 {
 	const struct app_config *config = process->version->config;
-	int channel = FIRST_LISTENER + (int)count_listeners(&config->listen);
+	int channel = channel_number(config);
 	struct environment environment = {0};
 	char **grown;
 
@@ -118,7 +148,8 @@ make_environment(const struct process *process)
 	}
 	environment.list = grown;
 	add(&environment, MUSTER_ENV_CHANNEL "=%d", channel);
-	add(&environment, MUSTER_ENV_RESUME "=%d", channel + 1);
+	add(&environment, MUSTER_ENV_RESUME "=%d",
+		free_number(config, channel + 1));
 	add(&environment, MUSTER_ENV_ID "=%u", process->slot->state.id);
 	add(&environment, MUSTER_ENV_APP "=%s", config->name);
 	add(&environment, MUSTER_ENV_INSTANCE "=%u",
@@ -128,6 +159,7 @@ make_environment(const struct process *process)
 	add(&environment, "NODE_APP_INSTANCE=%u",
 		process->slot->state.instance);
 	add_listeners(&environment, &config->listen);
+	add_notify(&environment, process);
 	if (environment.error)
 		config_free_strings(&environment.list);
 	return environment.list;
@@ -146,6 +178,15 @@ map(struct child_plan *plan, struct child_fd *fds, const char *start,
 	state_name(fd->name, start, number);
 }
 
+/* The same for one that has a number of its own. */
+static void
+map_to(struct child_plan *plan, struct child_fd *fds, const char *start,
+	uint64_t number, int as)
+{
+	map(plan, fds, start, number);
+	fds[plan->fd_count - 1].number = as;
+}
+
 /* The socket that the process gets for an address. */
 static const struct app_listener *
 find_listener(const struct process *process, const struct listen_config *entry,
@@ -161,10 +202,12 @@ static int
 map_descriptors(const struct process *process, struct child_plan *plan,
 	struct child_fd *fds)
 {
-	const struct listen_list *listen = &process->version->config->listen;
+	const struct app_config *config = process->version->config;
+	const struct listen_list *listen = &config->listen;
 	uint64_t number = process->state.number;
+	int channel;
 
-	if (listen->count > CHILD_FDS_MAX - FIRST_LISTENER - 2)
+	if (listen->count > CHILD_FDS_MAX - FIRST_LISTENER - 3)
 		return -E2BIG;
 	map(plan, fds, STATE_NULL, 0);
 	strcpy(fds[0].name, STATE_NULL);
@@ -181,8 +224,13 @@ map_descriptors(const struct process *process, struct child_plan *plan,
 			return r;
 		map(plan, fds, STATE_LISTENER, listener->state.number);
 	}
-	map(plan, fds, STATE_CHANNEL_WORKER, number);
-	map(plan, fds, STATE_RESUME_WORKER, number);
+	channel = channel_number(config);
+	map_to(plan, fds, STATE_CHANNEL_WORKER, number, channel);
+	map_to(plan, fds, STATE_RESUME_WORKER, number,
+		free_number(config, channel + 1));
+	if (config->notify_fd != CONFIG_UNSET)
+		map_to(plan, fds, STATE_NOTIFY_WORKER, number,
+			(int)config->notify_fd);
 	plan->fds = fds;
 	return 0;
 }
@@ -394,6 +442,30 @@ serve_channel(struct process *process, int fd)
 	return r;
 }
 
+/* The pipe of `notify_fd`. */
+static int
+make_notify_pipe(struct process *process)
+{
+	int fds[2];
+	int r;
+
+	if (process->version->config->notify_fd == CONFIG_UNSET)
+		return 0;
+	r = sys_pipe(fds, O_NONBLOCK);
+	if (r < 0)
+		return r;
+	(void)sys_fcntl(fds[1], F_SETFL, 0);
+	r = put(process, STATE_NOTIFY_WORKER, fds[1], true);
+	if (r >= 0)
+		r = put(process, STATE_NOTIFY_PIPE, fds[0], false);
+	if (r < 0) {
+		sys_close(fds[0]);
+		return r;
+	}
+	notify_pipe_open(process, fds[0]);
+	return 0;
+}
+
 static int
 make_channel(struct process *process)
 {
@@ -445,6 +517,9 @@ launch_drop_worker_ends(struct process *process)
 	drop(process, STATE_ERR_WORKER);
 	drop(process, STATE_CHANNEL_WORKER);
 	drop(process, STATE_RESUME_WORKER);
+	if (process->version &&
+		process->version->config->notify_fd != CONFIG_UNSET)
+		drop(process, STATE_NOTIFY_WORKER);
 }
 
 void
@@ -471,6 +546,8 @@ launch_process(struct process *process)
 	if (r >= 0)
 		r = make_resume_pair(process);
 	if (r >= 0)
+		r = make_notify_pipe(process);
+	if (r >= 0)
 		r = make_channel(process);
 	if (r >= 0) {
 		r = keeper_client_spawn(
@@ -485,6 +562,7 @@ launch_process(struct process *process)
 		sys_close(description);
 	launch_drop_worker_ends(process);
 	launch_drop_resume(process);
+	notify_pipe_close(process);
 	drop(process, STATE_OUT);
 	drop(process, STATE_ERR);
 	output_pipe_discard(&process->out);
@@ -563,6 +641,7 @@ launch_take_over(struct process *process, bool is_alive)
 {
 	int out = claim(process, STATE_OUT);
 	int err = claim(process, STATE_ERR);
+	int notify = claim(process, STATE_NOTIFY_PIPE);
 	int parked;
 
 	if (out >= 0)
@@ -571,6 +650,8 @@ launch_take_over(struct process *process, bool is_alive)
 	if (err >= 0)
 		(void)read_pipe(
 			process, err, LINE_STDERR, false, &process->err);
+	if (notify >= 0)
+		notify_pipe_open(process, notify);
 	if (!is_alive || process->fleet->setup.is_safe)
 		return 0;
 	parked = claim(process, STATE_PARKED);

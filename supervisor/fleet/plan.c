@@ -14,6 +14,7 @@
 #include "fleet/core.h"
 #include "fleet/given.h"
 #include "fleet/keeper_client.h"
+#include "fleet/notify.h"
 #include "fleet/rebuild.h"
 #include "fleet/reuseport.h"
 #include "fleet/slot.h"
@@ -224,6 +225,9 @@ keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
 	r = fd = output_memory_make();
 	if (r >= 0)
 		r = keeper_client_keep(fleet->setup.keeper, STATE_OUTPUT, fd);
+	if (r < 0)
+		return r;
+	r = notify_plan(fleet);
 	if (r < 0)
 		return r;
 	r = fd = sys_open("/dev/null", O_RDWR, 0);

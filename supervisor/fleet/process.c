@@ -18,9 +18,11 @@
 #include "fleet/core.h"
 #include "fleet/ending.h"
 #include "fleet/events.h"
+#include "fleet/heartbeat.h"
 #include "fleet/keeper_client.h"
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
+#include "fleet/notify.h"
 #include "fleet/remains.h"
 #include "fleet/safe.h"
 #include "fleet/slot.h"
@@ -207,10 +209,14 @@ report_unkillable(struct process *process)
 static void
 carry_out(struct process *process, uint32_t actions)
 {
-	if (actions & FSM_ANNOUNCE_READY)
+	if (actions & FSM_ANNOUNCE_READY) {
+		heartbeat_begin(process);
 		slot_process_ready(process);
-	if (actions & FSM_WITHDRAW)
+	}
+	if (actions & FSM_WITHDRAW) {
+		heartbeat_end(process);
 		slot_refresh(process->slot);
+	}
 	if (actions & FSM_FAILED_START)
 		ending_failed_start(process);
 	if (actions & FSM_SEND_SHUTDOWN)
@@ -246,7 +252,8 @@ process_step(struct process *process, enum fsm_event event)
 	if (process->peer && peer_has_joined(process->peer))
 		flags |= FSM_IS_JOINED;
 	/* In safe mode nobody would hear it. */
-	if (process->version->config->wait_ready &&
+	if ((process->version->config->wait_ready ||
+		    process->version->config->notify_fd != CONFIG_UNSET) &&
 		!process->fleet->setup.is_safe)
 		flags |= FSM_MUST_SAY_READY;
 	result = worker_fsm_step(
@@ -309,12 +316,13 @@ process_kill(struct process *process)
 }
 
 void
-process_replace(struct process *process, const char *fault)
+process_replace(
+	struct process *process, const char *fault, enum stop_reason reason)
 {
 	log_warn("%s.%u (pid %d) %s: it is replaced", name_of(process),
 		process->slot->state.instance, process->state.pid, fault);
 	process->fault = fault;
-	process_stop(process, FSM_WANT_REPLACED, STOP_RESTART);
+	process_stop(process, FSM_WANT_REPLACED, reason);
 }
 
 void
@@ -440,6 +448,8 @@ process_go_on(struct process *process)
 		return;
 	}
 	arm(process);
+	if (process_is_ready(process))
+		heartbeat_begin(process);
 	if (process->state.was_told)
 		done |= FSM_SEND_SHUTDOWN;
 	if (process->state.said_stopping)
@@ -502,6 +512,8 @@ process_reason_name(enum stop_reason reason)
 		return "scale";
 	case STOP_RESTART:
 		return "restart";
+	case STOP_WATCHDOG:
+		return "watchdog";
 	case STOP_NONE:
 	case STOP_STOP:
 		break;
@@ -522,7 +534,7 @@ process_make(
 	process->fleet = fleet;
 	process->row = row;
 	process->state = *state;
-	process->pidfd = -1;
+	process->pidfd = process->notify_fd = -1;
 	ev_timer_init(&process->timer, on_timer, 0., 0.);
 	process->timer.data = process;
 	return process;
@@ -578,6 +590,8 @@ process_forget(struct process **process)
 	leave_held(at);
 	core_remove_process(at);
 	ev_timer_stop(fleet->setup.loop, &at->timer);
+	heartbeat_end(at);
+	notify_pipe_close(at);
 	peer_retire(&at->peer);
 	launch_drop_resume(at);
 	close_pidfd(at);
@@ -594,6 +608,8 @@ process_free(struct process **process)
 		return;
 	*process = NULL;
 	ev_timer_stop(at->fleet->setup.loop, &at->timer);
+	heartbeat_end(at);
+	notify_pipe_close(at);
 	leave_held(at);
 	if (at->slot)
 		core_remove_process(at);

@@ -16,6 +16,7 @@
 #include "fleet/events.h"
 #include "fleet/keeper_client.h"
 #include "fleet/state.h"
+#include "mechanism/notice.h"
 #include "policy/worker_fsm.h"
 
 #include <ev.h>
@@ -34,7 +35,8 @@ enum stop_reason {
 	STOP_STOP,
 	STOP_RELOAD,
 	STOP_SCALE,
-	STOP_RESTART, /* it broke the protocol or stalled */
+	STOP_RESTART,  /* it broke the protocol or stalled */
+	STOP_WATCHDOG, /* it hangs */
 };
 
 struct process {
@@ -48,6 +50,11 @@ struct process {
 	struct state_process state;
 	int pidfd; /* -1: none */
 	struct peer *peer;
+	char status[NOTICE_STATUS_SIZE]; /* its own words, or "" */
+	struct instant heard;		 /* its last sign of life */
+	ev_timer watchdog;
+	int notify_fd; /* our end of notify_fd's pipe; -1: none */
+	ev_io notify;
 	uint32_t in_flight; /* requests or connections, as it said last */
 	struct output_pipe *out, *err;
 	bool out_ended, err_ended;
@@ -99,9 +106,10 @@ void process_stop(
 /* SIGKILL to its group, now. Steps. */
 void process_kill(struct process *process);
 
-/* It did what it must not: it is stopped, and the slot makes another. `fault`
- * is a static text. Steps. */
-void process_replace(struct process *process, const char *fault);
+/* It did what it must not: it is stopped because of `reason`, and the slot
+ * makes another. `fault` is a static text. Steps. */
+void process_replace(
+	struct process *process, const char *fault, enum stop_reason reason);
 
 /* What the keeper told. Each steps. */
 void process_spawned(struct process *process, int32_t pid, int pidfd);

@@ -21,6 +21,7 @@
 #include "fleet/keeper_client.h"
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
+#include "fleet/notify.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
 #include "fleet/reuseport.h"
@@ -494,7 +495,8 @@ drop_leftovers(struct fleet *fleet)
 	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
 		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
 		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME,
-		STATE_PARKED, KEEPER_VAULT_GIVEN, "upgrade"};
+		STATE_PARKED, STATE_NOTIFY_PIPE, STATE_NOTIFY_WORKER,
+		KEEPER_VAULT_GIVEN, "upgrade"};
 	const char *name;
 	size_t at = 0;
 
@@ -569,6 +571,7 @@ fleet_rebuild(struct fleet *fleet)
 	r = load_settings(fleet);
 	if (r == 0)
 		r = open_output(fleet);
+	notify_open(fleet);
 	if (r < 0)
 		return r;
 	fleet->is_closing = true;

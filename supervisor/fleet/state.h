@@ -51,6 +51,7 @@ enum state_table {
 #define STATE_NULL "null"	  /* /dev/null */
 #define STATE_SETTINGS "settings" /* JSON: what a start says once */
 #define STATE_OUTPUT "output"	  /* what output_memory_make makes */
+#define STATE_NOTIFY "notify"	  /* the socket of sd_notify */
 #define STATE_CONFIG "config."	  /* sealed configuration, as JSON */
 #define STATE_LISTENER "listen."  /* a listening socket */
 #define STATE_OUT "out."	  /* a process's stdout: the end we read … */
@@ -61,6 +62,8 @@ enum state_table {
 #define STATE_RESUME "resume." /* the keeper's end of the resume pair */
 #define STATE_PARKED "park."   /* our end of a channel of safe mode */
 #define STATE_RESUME_WORKER "rw."
+#define STATE_NOTIFY_PIPE "np."	  /* our end of notify_fd's pipe … */
+#define STATE_NOTIFY_WORKER "nw." /* … and the worker's */
 
 struct state_general {
 	uint64_t next_process; /* numbers to be given next; at least 1 */
@@ -81,7 +84,7 @@ struct state_app {
 	uint32_t only;	      /* the reload under way is of this worker alone */
 	uint8_t was_started;  /* a process of it was executed once */
 	uint8_t is_reloading;
-	uint8_t is_first; /* of those that the supervisor was started for */
+	uint8_t is_first;  /* of those that the supervisor was started for */
 	uint8_t is_scaled; /* while the reload under way ran: its number of
 			    * instances gives way */
 	/* Processes from this number on are new to the reload under way. */

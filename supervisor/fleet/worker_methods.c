@@ -12,6 +12,7 @@
 #include "fleet/app.h"
 #include "fleet/core.h"
 #include "fleet/events.h"
+#include "fleet/heartbeat.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
 #include "mechanism/output.h"
@@ -55,6 +56,7 @@ do_stopping(const struct call *call)
 static void
 do_heartbeat(const struct call *call)
 {
+	heartbeat_take(call->process);
 	peer_reply(call->peer, call->id, NULL);
 }
 
