@@ -84,6 +84,7 @@ tell_end(const struct process *process)
 	struct fleet *fleet = process->fleet;
 	int64_t uptime = process_uptime_ms(process);
 	char words[ENDING_SIZE];
+	uint32_t cut; /* in flight, of one that could not finish it */
 	json_t *more;
 
 	describe_end(process, words);
@@ -101,11 +102,17 @@ tell_end(const struct process *process)
 			json_pack("{s:s}", "reason", words));
 		return;
 	}
-	more = json_pack("{s:s,s:i,s:I,s:I}", "how", words,
+	cut = process->exit.code == CLD_EXITED ? 0 : process->in_flight;
+	if (cut > 0)
+		log_warn("%s.%u (pid %d) was cut off with %u in flight",
+			app_name(process->slot->app),
+			process->slot->state.instance, process->state.pid, cut);
+	more = json_pack("{s:s,s:i,s:I,s:I,s:I}", "how", words,
 		process->exit.code == CLD_EXITED ? "code" : "signal",
 		process->exit.status, "uptime_ms",
 		(json_int_t)(uptime < 0 ? 0 : uptime), "memory_kib",
-		(json_int_t)process->exit.memory_kib);
+		(json_int_t)process->exit.memory_kib, "cut",
+		(json_int_t)cut);
 	if (more && process->state.want != FSM_WANT_UP)
 		json_object_set_new(more, "reason",
 			json_string(

@@ -222,3 +222,29 @@ Test(balance, what_is_queued_outlives_its_slot)
 	wait_workers(run, 1);
 	run_stop(run);
 }
+
+/* What a worker could not finish is counted: SIGKILL, with a connection open. */
+Test(balance, what_is_cut_is_told)
+{
+	struct run *run = start("shared", "1");
+	int fd = http_connect(atoi(strchr(address, ':') + 1));
+	json_t *listing = NULL;
+	json_int_t in_flight = 0;
+	pid_t pid = 0;
+
+	cr_assert_geq(fd, 0);
+	while (in_flight == 0) {
+		json_decref(listing);
+		listing = run_wait_status(run, 1, "ready");
+		in_flight = json_integer_value(json_object_get(
+			json_object_get(json_array_get(listing, 0), "gauges"),
+			"in_flight"));
+		run_pump(run, 10);
+	}
+	pid = (pid_t)run_field(listing, 0, "pid");
+	json_decref(listing);
+	kill(pid, SIGKILL);
+	run_wait(run, RUN_ERR, "was cut off with 1 in flight");
+	close(fd);
+	run_stop(run);
+}
