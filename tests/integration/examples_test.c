@@ -76,8 +76,9 @@ run_file(const char *program, const char *port)
 	size = fread(text, 1, sizeof(text) - 1, file);
 	text[size] = '\0';
 	fclose(file);
-	at = strstr(text, "8080");
+	at = strstr(text, "127.0.0.1:");
 	cr_assert_not_null(at);
+	at += strlen("127.0.0.1:");
 	snprintf(folder, sizeof(folder), "/tmp/muster-file-%s.json", port);
 	file = fopen(folder, "we");
 	cr_assert_not_null(file);
@@ -91,13 +92,14 @@ Test(examples, their_files_run)
 	static const struct {
 		const char *program;
 		size_t workers;
-	} files[] = {{ANY_LOOP, 2}, {CLUSTER_TOUR, 4}, {HTTP_HELLO, 4}};
+	} files[] = {{ANY_LOOP, 2}, {CLUSTER_TOUR, 4}, {UDS_ECHO, 2},
+		{HTTP_HELLO, 4}, {TCP_CHAT, 2}, {UDP_ECHO, 2}};
 	char port[16], path[64];
 
 	snprintf(port, sizeof(port), "%d", run_free_port());
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		struct run *run =
-			run_file(files[i].program, i == 2 ? port : NULL);
+			run_file(files[i].program, i >= 3 ? port : NULL);
 
 		json_decref(run_wait_status(run, files[i].workers, "ready"));
 		run_stop(run);
