@@ -1,0 +1,46 @@
+/*
+ * servers.h: HTTP servers of several processes that can be told to replace
+ * them: muster in each of its modes, and what users would take instead.
+ */
+#ifndef BENCH_SERVERS_H
+#define BENCH_SERVERS_H
+
+#include "daemon.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	SERVERS_WORKERS = 4,
+};
+
+struct server {
+	const char *name;
+	uint16_t port;
+	pid_t master;
+	struct daemon daemon; /* of muster; else only its folder is used */
+	bool is_muster;
+};
+
+/* The kinds, by index from 0 on; NULL behind the last. */
+const char *servers_name(unsigned kind);
+
+/*
+ * Starts one with SERVERS_WORKERS workers on a port of its own, and waits until
+ * it answers. Returns false: it isn't installed, or won't start.
+ */
+bool servers_start(unsigned kind, struct server *ret_server);
+
+/* The same of bare_server.c, which can't be reloaded. */
+bool servers_start_bare(struct server *ret_server);
+
+/*
+ * Has all workers replaced, and waits until that is done. Returns how many
+ * milliseconds it took, or a negative number: it wasn't done within 10 s.
+ */
+double servers_reload(struct server *server);
+
+void servers_stop(struct server *server);
+
+#endif
