@@ -14,8 +14,9 @@
 #include <stdlib.h>
 
 enum {
-	MODES = 3, /* the first kinds of servers.h */
-	CONTESTANTS = MODES + 1,
+	MODES = 3,		 /* the first kinds of servers.h */
+	CONTESTANTS = MODES + 2, /* and the bare server with one socket, and its
+				  * own ones */
 	CONNECTIONS = 16,
 	CASES = 2,
 };
@@ -80,11 +81,12 @@ measure(const struct server *server, double seconds, struct result *result)
 static struct goal
 goal_of(struct result *results, unsigned mode, int which)
 {
-	double bare = figure_median(&results[MODES].rates[which]);
+	/* reuseport beside what has as many sockets. */
+	double bare = figure_median(
+		&results[mode == 1 ? MODES + 1 : MODES].rates[which]);
 
 	return (struct goal){
-		.ratio = bare > 0 ? figure_median(
-					    &results[mode].rates[which]) /
+		.ratio = bare > 0 ? figure_median(&results[mode].rates[which]) /
 					    bare
 				  : 0,
 		.target = cases[which].targets[mode],
@@ -98,9 +100,14 @@ print(struct result *results)
 
 	for (int which = 0; which < CASES; which++) {
 		printf("%s, requests a second\n", cases[which].title);
-		report_number(figure_median(&results[MODES].rates[which]),
-			number, sizeof(number));
-		printf("  %-20s %8s\n", "bare C prefork", number);
+		for (unsigned i = MODES; i < CONTESTANTS; i++) {
+			report_number(figure_median(&results[i].rates[which]),
+				number, sizeof(number));
+			printf("  %-20s %8s\n",
+				i == MODES ? "bare C prefork"
+					   : "bare, own sockets",
+				number);
+		}
 		for (unsigned mode = 0; mode < MODES; mode++) {
 			struct goal of_bare = goal_of(results, mode, which);
 
@@ -117,8 +124,7 @@ print(struct result *results)
 		SERVERS_WORKERS);
 	for (unsigned mode = 0; mode < MODES; mode++)
 		printf("  %-20s %8.2f  (<= %.1f %s), %llu requests failed\n",
-			servers_name(mode), results[mode].spread,
-			spreads[mode],
+			servers_name(mode), results[mode].spread, spreads[mode],
 			results[mode].spread <= spreads[mode] ? "reached"
 							      : "MISSED",
 			(unsigned long long)results[mode].failed);
@@ -138,11 +144,11 @@ result_json(struct result *results)
 					"server", servers_name(mode), "case",
 					client_kind_name(cases[which].kind),
 					"rate",
-					figure_median(&results[mode]
-							       .rates[which]),
-					"bare",
-					figure_median(&results[MODES]
-							       .rates[which]),
+					figure_median(
+						&results[mode].rates[which]),
+					"bare_one_socket",
+					figure_median(
+						&results[MODES].rates[which]),
 					"of_bare", goal_json(&goal), "spread",
 					results[mode].spread, "failed",
 					(json_int_t)results[mode].failed));
@@ -159,7 +165,8 @@ run(int rounds, double seconds, bool json)
 		for (unsigned i = 0; i < CONTESTANTS; i++) {
 			struct server server;
 			bool runs = i < MODES ? servers_start(i, &server)
-					      : servers_start_bare(&server);
+					      : servers_start_bare(
+							i > MODES, &server);
 
 			if (!runs)
 				measure_fail("a server doesn't start");

@@ -1,7 +1,8 @@
 /*
  * bare_server.c: the least that a prefork server can be: a loop of epoll and
- * one answer, forked so many times over one socket. It parses nothing and ends
- * with its parent. `bare_server PORT WORKERS`.
+ * one answer, forked so many times over one socket, or, as `bare_server PORT
+ * WORKERS own`, each over one of its own (SO_REUSEPORT). It parses nothing and
+ * ends with its parent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +23,9 @@ enum {
 	ACCEPTS = 16, /* then the socket joins the end of the queue again */
 };
 
-#define HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n"
+#define HEAD                                                                   \
+	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: "      \
+	"32\r\n"
 #define BODY "\r\nhello from worker 0 (pid 123456)"
 
 static const char last[] = HEAD "Connection: close\r\n" BODY;
@@ -89,25 +92,36 @@ serve(int listener)
 	}
 }
 
-int
-main(int argc, char **argv)
+static int
+open_socket(const char *port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	if (argc != 3)
-		return 2;
-	address.sin_port = htons((uint16_t)atoi(argv[1]));
+	address.sin_port = htons((uint16_t)atoi(port));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 		listen(fd, 511) < 0) {
 		perror("bare_server");
-		return 1;
+		exit(1);
 	}
+	return fd;
+}
+
+int
+main(int argc, char **argv)
+{
+	int fd = -1;
+
+	if (argc < 3)
+		return 2;
+	if (argc == 3)
+		fd = open_socket(argv[1]);
 	for (int i = 0; i < atoi(argv[2]); i++)
 		if (fork() == 0)
-			serve(fd);
+			serve(fd < 0 ? open_socket(argv[1]) : fd);
 	while (wait(NULL) > 0)
 		;
 	return 0;

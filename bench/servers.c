@@ -57,11 +57,10 @@ answers(uint16_t port)
 
 	address.sin_port = htons(port);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	answered =
-		connect(fd, (struct sockaddr *)&address, sizeof(address)) ==
-			0 &&
-		send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
-		recv(fd, &byte, 1, 0) == 1;
+	answered = connect(fd, (struct sockaddr *)&address, sizeof(address)) ==
+			   0 &&
+		   send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
+		   recv(fd, &byte, 1, 0) == 1;
 	close(fd);
 	return answered;
 }
@@ -167,10 +166,11 @@ start_gunicorn(struct server *server)
 }
 
 static void
-start_bare(struct server *server)
+start_bare(struct server *server, bool own)
 {
 	char program[PATH_MAX], port[16], workers[8];
-	const char *const argv[] = {program, port, workers, NULL};
+	const char *const argv[] = {
+		program, port, workers, own ? "own" : NULL, NULL};
 
 	daemon_need("bare_server", program);
 	make_folder(server);
@@ -202,8 +202,8 @@ servers_start(unsigned kind, struct server *ret_server)
 	static const char *const balances[] = {
 		"shared", "reuseport", "round-robin"};
 
-	*ret_server = (struct server){
-		.name = names[kind], .port = ask_free_port()};
+	*ret_server =
+		(struct server){.name = names[kind], .port = ask_free_port()};
 	if (kind < 3)
 		start_muster(ret_server, balances[kind]);
 	else if (kind == 3)
@@ -214,10 +214,10 @@ servers_start(unsigned kind, struct server *ret_server)
 }
 
 bool
-servers_start_bare(struct server *ret_server)
+servers_start_bare(bool own, struct server *ret_server)
 {
 	*ret_server = (struct server){.name = "bare", .port = ask_free_port()};
-	start_bare(ret_server);
+	start_bare(ret_server, own);
 	return await(ret_server);
 }
 

@@ -32,8 +32,9 @@ const char *servers_name(unsigned kind);
  */
 bool servers_start(unsigned kind, struct server *ret_server);
 
-/* The same of bare_server.c, which can't be reloaded. */
-bool servers_start_bare(struct server *ret_server);
+/* The same of bare_server.c, which can't be reloaded; `own`: each worker has a
+ * socket of its own. */
+bool servers_start_bare(bool own, struct server *ret_server);
 
 /*
  * Has all workers replaced, and waits until that is done. Returns how many

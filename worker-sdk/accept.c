@@ -63,15 +63,32 @@ unwatch_all(struct muster *muster)
 		unwatch(muster, muster->listeners[i].fd);
 }
 
+/* Whether it is one of several sockets of its address: the supervisor makes
+ * one for each worker. During a reload two have it, for a moment. */
+static bool
+is_own(int fd)
+{
+	int yes = 0;
+	socklen_t size = sizeof yes;
+
+	return getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, &size) == 0 &&
+	       yes;
+}
+
 static int
 watch_all(struct muster *muster)
 {
 	int result = 0;
 
 	muster->accepting.is_watching = true;
-	for (size_t i = 0; i < muster->listeners_count && result == 0; i++)
-		if (listeners_is_stream(muster->listeners[i].fd))
-			result = watch(muster, muster->listeners[i].fd);
+	for (size_t i = 0; i < muster->listeners_count && result == 0; i++) {
+		struct listener *listener = &muster->listeners[i];
+
+		if (!listeners_is_stream(listener->fd))
+			continue;
+		listener->is_own = is_own(listener->fd);
+		result = watch(muster, listener->fd);
+	}
 	if (result == -EEXIST)
 		result = 0;
 	if (result < 0)
@@ -199,7 +216,8 @@ accept_some(struct muster *muster, const struct listener *listener)
 			break;
 		any = true;
 	}
-	if (!any || muster->detached || !muster->accepting.is_watching)
+	if (!any || muster->detached || !muster->accepting.is_watching ||
+		listener->is_own)
 		return;
 	unwatch(muster, fd);
 	if (watch(muster, fd) < 0)

@@ -28,6 +28,7 @@ enum {
 
 struct listener {
 	int fd;
+	bool is_own; /* of a group: no other worker accepts from it */
 	char *name;
 	char *address; /* NULL until `welcome` */
 };
