@@ -1,26 +1,21 @@
 /*
- * Events: the last of them as text, and those who follow.
+ * Events: how they look, and those who follow.
  *
- * What is worth an event is the business of who raises it. Text and not JSON
- * values is kept since it takes a tenth of the memory.
+ * What is worth an event is the business of who raises it, and where the last
+ * of them lie as text is mechanism/event_memory's.
  */
 #include "fleet/events.h"
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "mechanism/event_memory.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct kept {
-	char *text;
-	size_t size;
-};
-
 struct events {
-	struct kept *ring; /* of `room`, the oldest at `first` */
-	size_t room, first, count, bytes;
+	struct event_memory *memory; /* NULL: none is kept yet */
 	struct events_follower *followers;
 	bool is_telling;
 };
@@ -39,17 +34,6 @@ events_new(void)
 	return calloc(1, sizeof(struct events));
 }
 
-static void
-drop_oldest(struct events *events)
-{
-	struct kept *oldest = &events->ring[events->first];
-
-	events->bytes -= oldest->size;
-	free(oldest->text);
-	events->first = (events->first + 1) % events->room;
-	events->count--;
-}
-
 void
 events_free(struct events **events)
 {
@@ -57,9 +41,7 @@ events_free(struct events **events)
 
 	if (!at)
 		return;
-	while (at->count)
-		drop_oldest(at);
-	free(at->ring);
+	event_memory_close(&at->memory);
 	while (at->followers) {
 		struct events_follower *next = at->followers->next;
 
@@ -70,51 +52,22 @@ events_free(struct events **events)
 	*events = NULL;
 }
 
-static bool
-grow(struct events *events)
+int
+events_keep(struct events *events, int fd)
 {
-	size_t room = events->room ? 2 * events->room : 32;
-	struct kept *ring;
-
-	if (room > EVENTS_MAX)
-		room = EVENTS_MAX;
-	ring = calloc(room, sizeof(*ring));
-	if (!ring)
-		return false;
-	for (size_t i = 0; i < events->count; i++)
-		ring[i] = events->ring[(events->first + i) % events->room];
-	free(events->ring);
-	events->ring = ring;
-	events->room = room;
-	events->first = 0;
-	return true;
+	event_memory_close(&events->memory);
+	return event_memory_open(fd, &events->memory);
 }
 
 static void
 keep(struct events *events, const json_t *event)
 {
 	size_t size = 0;
-	char *text = json_write(event, &size);
+	char *text = events->memory ? json_write(event, &size) : NULL;
 
-	if (!text || size > EVENTS_BYTES_MAX) {
-		free(text);
-		return;
-	}
-	while (events->count &&
-		(events->count == EVENTS_MAX ||
-			events->bytes + size > EVENTS_BYTES_MAX))
-		drop_oldest(events);
-	if (events->count == events->room && !grow(events)) {
-		if (!events->count) {
-			free(text);
-			return;
-		}
-		drop_oldest(events);
-	}
-	events->ring[(events->first + events->count) % events->room] =
-		(struct kept){text, size};
-	events->count++;
-	events->bytes += size;
+	if (text)
+		event_memory_add(events->memory, text, size);
+	free(text);
 }
 
 static void
@@ -208,12 +161,8 @@ void
 events_walk(const struct events *events,
 	void (*visit)(const char *text, size_t size, void *data), void *data)
 {
-	for (size_t i = 0; i < events->count; i++) {
-		const struct kept *at =
-			&events->ring[(events->first + i) % events->room];
-
-		visit(at->text, at->size, data);
-	}
+	if (events->memory)
+		event_memory_walk(events->memory, visit, data);
 }
 
 struct events_follower *

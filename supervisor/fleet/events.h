@@ -1,9 +1,12 @@
 /*
  * events.h: what happened, for people and for programs that follow.
  *
- * An event is a JSON object {"time","event","app","id","pid",…}. The last
- * EVENTS_MAX are kept, and no more than EVENTS_BYTES_MAX of text: the oldest
- * go first. Followers are called for each as it happens. Loop's thread only.
+ * An event is a JSON object {"time","event","app","id","pid",…}. The last are
+ * kept in memory that outlives the brain (mechanism/event_memory says how
+ * many). Followers are called for each as it happens. Loop's thread only.
+ *
+ * What a brain did twice because its predecessor was killed before it could
+ * note it down, may be told twice as well.
  */
 #ifndef MUSTER_EVENTS_H
 #define MUSTER_EVENTS_H
@@ -16,13 +19,19 @@ struct events;
 struct events_follower;
 
 enum {
-	EVENTS_MAX = 10000,
-	EVENTS_BYTES_MAX = 4 << 20,
 	EVENTS_MESSAGE_MAX = 65536, /* a larger body is told by its size */
 };
 
 struct events *events_new(void); /* NULL without memory */
 void events_free(struct events **events);
+
+/*
+ * Keeps events from now on in the memory file `fd` (taken over, also on
+ * failure), which event_memory_make() made; those that an earlier brain kept
+ * there are kept. Before, and after a failure, none is.
+ * Returns 0 or an error of event_memory_open().
+ */
+int events_keep(struct events *events, int fd);
 
 /* Whom an event is about; all fields may be NULL or 0. `instance` counts where
  * there are an application and an id. */

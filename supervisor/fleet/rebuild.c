@@ -22,6 +22,7 @@
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
 #include "fleet/notify.h"
+#include "fleet/past.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
 #include "fleet/reuseport.h"
@@ -522,8 +523,7 @@ static int
 open_output(struct fleet *fleet)
 {
 	struct home home;
-	int r = home_resolve(&home);
-	int memory;
+	int memory, r = home_resolve(&home);
 
 	r = logfiles_new(fleet->setup.loop, fleet->ledger, STATE_LOGFILES,
 		r < 0 ? NULL : home.logs, &fleet->logfiles);
@@ -566,11 +566,10 @@ load_rows(struct fleet *fleet)
 int
 fleet_rebuild(struct fleet *fleet)
 {
-	int r;
+	int r = load_settings(fleet);
 
-	r = load_settings(fleet);
-	if (r == 0)
-		r = open_output(fleet);
+	r = r == 0 ? past_open(fleet) : r;
+	r = r == 0 ? open_output(fleet) : r;
 	notify_open(fleet);
 	if (r < 0)
 		return r;
@@ -590,6 +589,7 @@ fleet_rebuild(struct fleet *fleet)
 	for (struct app *app = fleet->apps; app; app = app->next)
 		reuseport_steer(app);
 	core_watch(fleet);
+	past_tell(fleet);
 	upgrade_report(fleet);
 	safe_begin(fleet);
 	keeper_events_listen(fleet);

@@ -359,3 +359,29 @@ Test(brain_kill, who_is_leaving_is_left_alone)
 	cr_assert_eq(kill(pid, SIGKILL), 0);
 	run_finish(run, 0);
 }
+
+/* K01: what happened before is known afterwards, and that a brain died. */
+Test(brain_kill, the_events_are_kept)
+{
+	struct run *run = RUN("--name", "api", "--min-uptime", "0", "--", ROGUE,
+		"g1/exit=7@20", "say=up");
+
+	run_wait(run, RUN_OUT, "| up");
+	json_decref(run_wait_status(run, 1, "ready"));
+	for (int i = 1; i <= 3; i++) {
+		const char *at;
+		int times = 0;
+
+		kill_brain(run);
+		cr_assert_eq(COMMAND(run, "events"), 0);
+		for (at = strstr(run_said(run), "took_over"); at;
+			at = strstr(at + 1, "took_over"))
+			times++;
+		cr_expect_eq(times, i, "%s", run_said(run));
+		at = strstr(run_said(run), "api.0 exited");
+		cr_assert_not_null(at, "%s", run_said(run));
+		cr_expect_lt(at, strstr(run_said(run), "killed by SIGKILL"));
+		cr_expect_null(strstr(at + 1, "api.0 exited"));
+	}
+	run_stop(run);
+}

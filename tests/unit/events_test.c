@@ -2,11 +2,13 @@
 #include "fleet/events.h"
 
 #include "base/json.h"
+#include "mechanism/event_memory.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct seen {
 	size_t count, bytes;
@@ -24,9 +26,18 @@ note(const char *text, size_t size, void *data)
 	seen->bytes += size;
 }
 
-Test(events, an_event_says_who_and_what)
+static struct events *
+make_events(void)
 {
 	struct events *events = events_new();
+
+	cr_assert_eq(events_keep(events, event_memory_make()), 0);
+	return events;
+}
+
+Test(events, an_event_says_who_and_what)
+{
+	struct events *events = make_events();
 	struct events_subject subject = {"api", 3, 71, 2};
 	struct seen seen = {0};
 	json_t *event;
@@ -47,39 +58,27 @@ Test(events, an_event_says_who_and_what)
 	events_free(&events);
 }
 
-Test(events, the_last_ones_are_kept)
+/* The memory belongs to more than one brain's life. */
+Test(events, those_of_an_earlier_brain_come_first)
 {
-	struct events *events = events_new();
-	struct events_subject subject = {"api", 0, 0, 0};
-	struct seen seen = {0};
-
-	for (uint32_t i = 1; i <= EVENTS_MAX + 5; i++) {
-		subject.id = i;
-		events_raise(events, "started", &subject, NULL);
-	}
-	events_walk(events, note, &seen);
-	cr_expect_eq(seen.count, EVENTS_MAX);
-	cr_expect_not_null(strstr(seen.first, "\"id\":6,"));
-	cr_expect_not_null(strstr(seen.last, "\"id\":10005,"));
-	events_free(&events);
-}
-
-Test(events, their_bytes_are_bounded)
-{
-	struct events *events = events_new();
 	struct events_subject subject = {"api", 1, 0, 0};
+	int fd = event_memory_make();
+	struct events *events = events_new();
 	struct seen seen = {0};
-	char *body = malloc(60001);
 
-	memset(body, 'x', 60000);
-	body[60000] = '\0';
-	for (int i = 0; i < 200; i++)
-		events_raise(events, "message", &subject,
-			json_pack("{s:s}", "body", body));
+	events_raise(events, "too_early", &subject, NULL);
+	cr_assert_eq(events_keep(events, dup(fd)), 0);
+	events_raise(events, "started", &subject, NULL);
+	events_free(&events);
+	events = events_new();
 	events_walk(events, note, &seen);
-	cr_expect_leq(seen.bytes, (size_t)EVENTS_BYTES_MAX);
-	cr_expect_gt(seen.count, (size_t)60);
-	free(body);
+	cr_expect_eq(seen.count, 0);
+	cr_assert_eq(events_keep(events, fd), 0);
+	events_raise(events, "took_over", &subject, NULL);
+	events_walk(events, note, &seen);
+	cr_expect_eq(seen.count, 2);
+	cr_expect_not_null(strstr(seen.first, "started"));
+	cr_expect_not_null(strstr(seen.last, "took_over"));
 	events_free(&events);
 }
 
@@ -101,7 +100,7 @@ count(json_t *event, void *data)
 
 Test(events, followers_are_told_until_they_leave)
 {
-	struct events *events = events_new();
+	struct events *events = make_events();
 	struct events_subject subject = {"api", 1, 0, 0};
 	struct follow brief = {.leave_after = 2}, loyal = {0};
 
