@@ -316,13 +316,24 @@ upgrade_renewed(struct fleet *fleet, int result)
 
 /* Afterwards --------------------------------------------------------------- */
 
-/* How the brain before this one ended. */
+/* How the new program's brain ended, which was the one before this. */
 static void
 describe_end(const struct keeper_brain_end *end, char *ret_words, size_t size)
 {
 	struct state_exit exit = {.code = end->code, .status = end->status};
+	char how[128];
 
-	exits_describe(&exit, ret_words, size);
+	exits_describe(&exit, how, sizeof(how));
+	if (end->lived == KEEPER_NEVER_UP)
+		snprintf(ret_words, size,
+			"the new program %s before it was up; the old one goes "
+			"on",
+			how);
+	else
+		snprintf(ret_words, size,
+			"the new program %s %u.%u s after it was up; the old "
+			"one goes on again",
+			how, end->lived / 10u, end->lived % 10u);
 }
 
 void
@@ -331,7 +342,6 @@ upgrade_report(struct fleet *fleet)
 	const struct keeper_record *hello =
 		keeper_client_hello(fleet->setup.keeper);
 	struct events_subject nobody = {0};
-	char how[128];
 
 	fleet->upgrade_outcome = "none";
 	switch (hello->hello.trial) {
@@ -343,11 +353,8 @@ upgrade_report(struct fleet *fleet)
 		break;
 	case KEEPER_TRIAL_FAILED:
 		fleet->upgrade_outcome = "failed";
-		describe_end(&hello->hello.ends[0], how, sizeof(how));
-		snprintf(fleet->upgrade_words, sizeof(fleet->upgrade_words),
-			"the new program %s before it was up; the old one goes "
-			"on",
-			how);
+		describe_end(&hello->hello.ends[0], fleet->upgrade_words,
+			sizeof(fleet->upgrade_words));
 		break;
 	case KEEPER_TRIAL_LATE:
 		fleet->upgrade_outcome = "failed";

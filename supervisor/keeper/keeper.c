@@ -401,7 +401,7 @@ keeper_main(int argc, char **argv, const char *brain)
 	}
 	keeper.argv = argv;
 	keeper.own = brain;
-	keeper.program.fd = keeper.program.next = -1;
+	keeper.program.fd = keeper.program.next = keeper.program.before = -1;
 	keeper.brain.pair = -1;
 	keeper.given = given_count();
 	if (prepare_process(&keeper) < 0 ||

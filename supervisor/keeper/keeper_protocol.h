@@ -27,6 +27,7 @@ enum {
 	KEEPER_VAULT_MAX = 20480,    /* descriptors in the vault */
 	KEEPER_ENDS_KEPT = 5,	     /* last ends of brains that HELLO tells */
 	KEEPER_CRASH_MS = 10000,     /* a brain that ends sooner after UP … */
+	KEEPER_NEVER_UP = 0xffff,    /* in keeper_brain_end.lived */
 	KEEPER_TRIAL_MS = 10000,     /* for a new program's brain to be UP */
 	KEEPER_LEDGER_SIZE = 64 << 20, /* bytes of the ledger; sparse */
 };
@@ -76,8 +77,10 @@ enum keeper_kind {
 			    end now, and the next is executed from there, on
 			    trial. Where that one ends before it is UP, or isn't
 			    UP in KEEPER_TRIAL_MS, the file is forgotten, and
-			    the next is executed from the file before. Answer:
-			    RENEW with .result (0 or negative errno) */
+			    the next is executed from the file before. So it is
+			    where it crashes after UP, before one brain of it
+			    has been UP for KEEPER_CRASH_MS. Answer: RENEW with
+			    .result (0 or negative errno) */
 
 	/* keeper to brain */
 	KEEPER_GIVEN = 64, /* .name, one descriptor */
@@ -121,7 +124,8 @@ enum keeper_state {
 enum keeper_trial {
 	KEEPER_TRIAL_NONE,
 	KEEPER_TRIAL_RUNS,   /* this brain is it */
-	KEEPER_TRIAL_FAILED, /* the brain before this one was it, and ended */
+	KEEPER_TRIAL_FAILED, /* the brain before this one was it, and ended;
+				its .lived tells whether it had been UP */
 	KEEPER_TRIAL_LATE, /* … and was killed, since it was not UP in time */
 };
 
@@ -129,7 +133,7 @@ enum keeper_trial {
 struct keeper_brain_end {
 	uint8_t code;	/* CLD_EXITED, CLD_KILLED or CLD_DUMPED; 0: none yet */
 	uint8_t status; /* exit code or signal */
-	uint16_t lived; /* tenths of a second after UP; 0xffff: it was not UP */
+	uint16_t lived; /* tenths of a second after UP, or KEEPER_NEVER_UP */
 };
 
 struct keeper_row {

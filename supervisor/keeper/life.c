@@ -29,6 +29,31 @@ life_set_next(struct program *program, int fd)
 	program->next = fd;
 }
 
+/* There is no way back any more. */
+static void
+forget_before(struct program *program)
+{
+	if (program->may_return && program->before >= 0)
+		sys_close(program->before);
+	program->may_return = false;
+	program->before = -1;
+}
+
+/* The new program was up and has crashed: the one before goes on. */
+static void
+take_back(struct keeper *keeper)
+{
+	struct program *program = &keeper->program;
+
+	if (program->fd >= 0)
+		sys_close(program->fd);
+	program->fd = program->before;
+	program->before = -1;
+	program->may_return = false;
+	program->trial = KEEPER_TRIAL_FAILED;
+	keeper->brain.crashes = program->crashes;
+}
+
 void
 life_up(struct keeper *keeper)
 {
@@ -39,8 +64,10 @@ life_up(struct keeper *keeper)
 	keeper->brain.failures = 0;
 	program->by = INSTANT_NONE;
 	if (program->trial == KEEPER_TRIAL_RUNS) {
-		if (program->fd >= 0)
-			sys_close(program->fd);
+		forget_before(program);
+		program->before = program->fd;
+		program->may_return = true;
+		program->crashes = keeper->brain.crashes;
 		program->fd = program->next;
 		program->next = -1;
 		keeper->brain.crashes = 0;
@@ -144,13 +171,15 @@ life_end_trial(struct keeper *keeper)
 		sys_kill(keeper->brain.pid, SIGKILL);
 }
 
-/* Notes how a brain ended, for the next ones. */
-static void
-note_end(struct brain *brain, int code, int status)
+/* Notes how a brain ended, for the next ones. Whether that was soon, and by
+ * itself: what somebody kills has not crashed. */
+static bool
+note_end(struct keeper *keeper, int code, int status)
 {
+	struct brain *brain = &keeper->brain;
 	int64_t lived = clock_ms_between(brain->up_at, clock_now());
 	struct keeper_brain_end end = {
-		(uint8_t)code, (uint8_t)status, UINT16_MAX};
+		(uint8_t)code, (uint8_t)status, KEEPER_NEVER_UP};
 
 	if (brain->up)
 		end.lived = lived / 100 < UINT16_MAX ? (uint16_t)(lived / 100)
@@ -158,11 +187,15 @@ note_end(struct brain *brain, int code, int status)
 	memmove(brain->ends + 1, brain->ends,
 		sizeof(brain->ends) - sizeof(*brain->ends));
 	brain->ends[0] = end;
-	/* What somebody kills has not crashed. */
-	if (brain->up && lived >= KEEPER_CRASH_MS)
+	if (brain->up && lived >= KEEPER_CRASH_MS) {
 		brain->crashes = 0;
-	else if (brain->up && (code == CLD_EXITED || status != SIGKILL))
-		brain->crashes++;
+		forget_before(&keeper->program);
+		return false;
+	}
+	if (code != CLD_EXITED && status == SIGKILL)
+		return false;
+	brain->crashes += brain->up;
+	return true;
 }
 
 /* The n-th failure in a row: how long to wait. */
@@ -182,16 +215,21 @@ judge(struct keeper *keeper, int code, int status)
 {
 	struct brain *brain = &keeper->brain;
 	struct program *program = &keeper->program;
+	bool has_crashed;
 
 	if (program->must_try && brain->up)
 		return 0; /* it ended since it said so */
-	note_end(brain, code, status);
+	has_crashed = note_end(keeper, code, status);
 	if (program->next >= 0) {
 		/* The new program was not up: the one before goes on. */
 		if (program->trial != KEEPER_TRIAL_LATE)
 			program->trial = KEEPER_TRIAL_FAILED;
 		program->by = INSTANT_NONE;
 		life_set_next(program, -1);
+		return 0;
+	}
+	if (has_crashed && program->may_return) {
+		take_back(keeper);
 		return 0;
 	}
 	if (brain->up)

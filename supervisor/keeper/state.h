@@ -35,6 +35,9 @@ struct brain {
 struct program {
 	int fd;		   /* -1: our own */
 	int next;	   /* to be tried, or -1 */
+	int before;	   /* while `may_return`: that of the brain before */
+	bool may_return;   /* no brain of `fd` has run for long yet */
+	uint32_t crashes;  /* … and how many there had been before */
 	bool must_try;	   /* the next brain is executed from `next` */
 	uint32_t trial;	   /* enum keeper_trial */
 	struct instant by; /* the one on trial must be up */

@@ -108,12 +108,13 @@ Test(upgrade, by_signal)
 		RUN("-n", "2", "--name", "any", "--wait-ready", "--", ANY_LOOP);
 	json_t *before = run_wait_status(run, 2, "ready");
 
-	for (int i = 1; i <= 3; i++) {
+	for (int i = 1; i <= 4; i++) {
 		pid_t brain = run_brain(run);
 		run_signal(run, SIGUSR2);
 		run_wait_new_brain(run, brain);
-		/* From the first on the keeper holds the program's file. */
-		if (i == 1)
+		/* From the second on the keeper holds the program's file, and
+		 * that of the one before. */
+		if (i == 2)
 			run_mark(run);
 		run_wait_count(run, RUN_ERR, "upgraded to", (size_t)i);
 		expect_same_workers(run, before);
@@ -193,6 +194,54 @@ Test(upgrade, one_that_dies_is_taken_back)
 Test(upgrade, one_that_hangs_is_taken_back)
 {
 	expect_fall_back("impostor-hangs", "was not up within 10 s");
+}
+
+static void
+crash_brain(struct run *run, int signal)
+{
+	pid_t brain = run_brain(run);
+
+	cr_assert_eq(kill(brain, signal), 0);
+	run_wait_new_brain(run, brain);
+}
+
+/* D10: what was up and then crashes is taken back; what is killed isn't. */
+Test(upgrade, one_that_crashes_soon_is_taken_back)
+{
+	struct run *run =
+		RUN("-n", "2", "--name", "any", "--wait-ready", "--", ANY_LOOP);
+	json_t *before = run_wait_status(run, 2, "ready");
+	const char *path = copy(run, musterd_path(), "musterd-new");
+
+	run_mark(run);
+	cr_expect_eq(COMMAND(run, "upgrade", "--program", path), 0);
+	crash_brain(run, SIGKILL);
+	expect_exe(run_brain(run), path);
+	crash_brain(run, SIGSEGV);
+	expect_exe(run_brain(run), musterd_path());
+	run_wait(run, RUN_ERR, "no upgrade: the new program was killed by SIG");
+	expect_same_workers(run, before);
+	cr_expect_eq(COMMAND(run, "events"), 0);
+	const char *done = strstr(run_said(run), "upgraded");
+	cr_assert_not_null(done, "%s", run_said(run));
+	const char *failed = strstr(done, "upgrade_failed");
+	cr_assert_not_null(failed, "%s", run_said(run));
+	cr_expect_not_null(strstr(failed, "s after it was up"));
+	run_check_mark(run);
+
+	/* There is one way back, and it was taken. */
+	crash_brain(run, SIGSEGV);
+	expect_exe(run_brain(run), musterd_path());
+	cr_expect_eq(run_count(run, RUN_ERR, "no upgrade"), 1u);
+	cr_expect_eq(COMMAND(run, "send", "2", "{\"after\":2}"), 0);
+	run_wait(run, RUN_OUT, "says {\"after\":2}");
+	/* And another may be tried. */
+	cr_expect_eq(COMMAND(run, "upgrade", "--program", path), 0);
+	expect_exe(run_brain(run), path);
+	expect_same_workers(run, before);
+	unlink(path);
+	json_decref(before);
+	run_stop(run);
 }
 
 /* D11: the keeper is killed in the middle: nothing is left. */
