@@ -6,6 +6,7 @@
  */
 #include "brain.h"
 
+#include "base/home.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "config/options.h"
@@ -171,6 +172,31 @@ brain_plan(struct brain *brain, int argc, char **argv)
 	return r < 0 ? BRAIN_EXIT_FAILED : 0;
 }
 
+/* A daemon's: it has no applications yet. */
+static int
+brain_plan_daemon(struct brain *brain)
+{
+	struct fleet_settings settings = {.style = LINE_RAW};
+	struct config_set none = {.apps = NULL};
+	char words[FLEET_WORDS_SIZE] = "";
+	char program[PATH_MAX];
+	struct home home;
+	int r = home_resolve(&home);
+
+	if (r < 0) {
+		log_error("where the log files are can't be told: %s",
+			strerror(-r));
+		return BRAIN_EXIT_FAILED;
+	}
+	settings.logs = home.logs;
+	if (brain_find_program(program))
+		settings.program = program;
+	r = fleet_plan(brain->fleet, &settings, &none, words);
+	if (r < 0)
+		log_error("%s", words[0] != '\0' ? words : strerror(-r));
+	return r < 0 ? BRAIN_EXIT_FAILED : 0;
+}
+
 static int
 brain_open(struct brain *brain)
 {
@@ -227,7 +253,9 @@ brain_run(struct brain *brain, int argc, char **argv)
 		return BRAIN_EXIT_FAILED;
 	}
 	if (fleet_is_new(brain->fleet)) {
-		r = brain_plan(brain, argc - 2, argv + 2);
+		r = argc > 1 && strcmp(argv[1], "daemon") == 0
+			    ? brain_plan_daemon(brain)
+			    : brain_plan(brain, argc - 2, argv + 2);
 		if (r != 0)
 			return brain_give_up(brain, r);
 	} else {

@@ -31,6 +31,7 @@ enum {
 struct client {
 	struct channel channel;
 	const char *verb;
+	bool is_probe; /* that nobody is there is no news */
 	char path[HOME_PATH_SIZE];
 	uint64_t id; /* of the last frame */
 };
@@ -79,6 +80,8 @@ connect_socket(struct client *client, int *ret_fd)
 	sys_close(fd);
 	if (result == -ENOENT || result == -ECONNREFUSED ||
 		result == -ENOTDIR) {
+		if (client->is_probe)
+			return CLI_NO_DAEMON;
 		fprintf(stderr,
 			"muster: %s: no supervisor runs at %s; start one with "
 			"'muster run', or name its folder with --home DIR\n",
@@ -109,8 +112,9 @@ client_open(const char *verb, struct client **ret_client)
 	return client_open_within(verb, CLIENT_ANSWER_MS, ret_client);
 }
 
-int
-client_open_within(const char *verb, int wait_ms, struct client **ret_client)
+static int
+open_client(const char *verb, int wait_ms, bool is_probe,
+	struct client **ret_client)
 {
 	int fd = -1;
 	struct client *client = calloc(1, sizeof(*client));
@@ -120,6 +124,7 @@ client_open_within(const char *verb, int wait_ms, struct client **ret_client)
 		return CLI_FAILED;
 	}
 	client->verb = verb;
+	client->is_probe = is_probe;
 	int code = find_socket(client);
 	if (code == CLI_DONE)
 		code = connect_socket(client, &fd);
@@ -139,6 +144,18 @@ client_open_within(const char *verb, int wait_ms, struct client **ret_client)
 	else
 		*ret_client = client;
 	return code;
+}
+
+int
+client_open_within(const char *verb, int wait_ms, struct client **ret_client)
+{
+	return open_client(verb, wait_ms, false, ret_client);
+}
+
+int
+client_probe(const char *verb, struct client **ret_client)
+{
+	return open_client(verb, CLIENT_ANSWER_MS, true, ret_client);
 }
 
 void

@@ -34,6 +34,9 @@ int client_open_within(
 /* Hangs up and frees; accepts NULL, and clears the caller's pointer. */
 void client_free(struct client **client);
 
+/* The same, and says nothing where no supervisor runs. */
+int client_probe(const char *verb, struct client **ret_client);
+
 /*
  * Calls `method` with `params` (stolen; NULL: none) and waits up to `wait_ms`.
  * Frames that are no answer to it are dropped.

@@ -3,9 +3,9 @@
  * so that who started `muster run` has the supervisor's pid. The options are
  * musterd's to judge: it reads them by the table of configuration keys.
  *
- * musterd is taken from beside this executable, never from PATH: the two
- * belong together, and PATH may be anybody's.
+ * musterd is taken from beside this executable (daemon.h).
  */
+#include "daemon.h"
 #include "home_option.h"
 #include "run_options.h"
 #include "verbs.h"
@@ -16,42 +16,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writes musterd's path, as beside /proc/self/exe, to `ret_path`. */
-static int
-find_musterd(char ret_path[PATH_MAX])
-{
-	static const char name[] = "musterd";
-	ssize_t size = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
-
-	if (size < 0)
-		return -errno;
-	ret_path[size] = '\0';
-	/* A replaced file reads as "/bin/muster (deleted)"; the folder counts.
-	 */
-	char *slash = strrchr(ret_path, '/');
-	if (slash == NULL ||
-		(size_t)(slash + 1 - ret_path) + sizeof(name) > PATH_MAX)
-		return -ENAMETOOLONG;
-	memcpy(slash + 1, name, sizeof(name));
-	return 0;
-}
-
 int
 verb_run(const struct call *call)
 {
 	char path[PATH_MAX];
 	const char *home = run_options_home(call->words);
-	int result = find_musterd(path);
 
 	if (home != NULL && !home_option_set(home))
 		return CLI_USAGE;
-	if (result < 0) {
-		fprintf(stderr,
-			"muster: run: /proc/self/exe can't be read (%s); "
-			"is /proc mounted?\n",
-			strerror(-result));
+	if (daemon_find("run", path) != CLI_DONE)
 		return CLI_FAILED;
-	}
 	char **arguments = calloc((size_t)call->count + 3, sizeof(*arguments));
 	if (arguments == NULL) {
 		fputs("muster: run: no memory\n", stderr);

@@ -421,6 +421,7 @@ config_free(struct app_config **config)
 		values_fini(&keys[i], *config);
 	free((*config)->program);
 	words_free(&(*config)->argv);
+	words_free(&(*config)->environment);
 	free(*config);
 	*config = NULL;
 }
@@ -459,6 +460,18 @@ config_portion_of(struct portion portion, uint32_t count)
 	if (portion.is_percent)
 		number = number * count / 100;
 	return number < 1 ? 1 : (uint32_t)number;
+}
+
+char **
+config_copy_strings(char *const *list)
+{
+	struct words copy = {0};
+
+	if (words_add_all(&copy, list) < 0) {
+		words_fini(&copy);
+		return NULL;
+	}
+	return words_take(&copy);
 }
 
 void

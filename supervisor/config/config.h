@@ -115,6 +115,10 @@ struct app_config {
 	int64_t no_new_privs;
 	struct limit_list limits;
 
+	/* What it inherits, KEY=VALUE; no key: that of who started it. NULL:
+	 * muster's own. */
+	char **environment;
+
 	/* Worked out from the above: what to execute (never searched again; in
 	 * cwd when relative) and its argv. */
 	char *program;
@@ -169,14 +173,17 @@ enum key_change config_compare(
 uint32_t config_portion_of(struct portion portion, uint32_t count);
 
 /*
- * A worker's environment before muster's own variables: `base` (KEY=VALUE,
- * ending with NULL) without what muster sets itself (MUSTER_*, LISTEN_*,
+ * A worker's environment before muster's own variables: the configuration's
+ * own, else `base` (KEY=VALUE, ending with NULL), without what muster sets itself (MUSTER_*, LISTEN_*,
  * NOTIFY_SOCKET, WATCHDOG_*, NODE_CHANNEL_*, NODE_UNIQUE_ID), then env in the
  * place of equal names.
  * Returns a new list ending with NULL, to be freed by config_free_strings; NULL
  * without memory.
  */
 char **config_environment(const struct app_config *config, char *const *base);
+
+/* A copy of `list`, to be freed by config_free_strings. NULL without memory. */
+char **config_copy_strings(char *const *list);
 
 /* Frees a list of strings and clears the pointer; accepts NULL. */
 void config_free_strings(char ***strings);

@@ -40,6 +40,8 @@ config_environment(const struct app_config *config, char *const *base)
 	struct words result = {0};
 	int error = 0;
 
+	if (config->environment != NULL)
+		base = config->environment;
 	for (; *base != NULL && error == 0; base++)
 		if (strchr(*base, '=') != NULL && !is_removed(*base) &&
 			!has_name_of(config->env, *base))

@@ -29,6 +29,9 @@ enum own_option {
 	OWN_JSON,
 	OWN_HOME,
 	OWN_PID_FILE,
+	OWN_ONLY,
+	OWN_UPDATE_ENV,
+	OWN_NO_WAIT,
 	OWN_COUNT,
 };
 
@@ -40,6 +43,9 @@ static const struct {
 	[OWN_JSON] = {"json", false},
 	[OWN_HOME] = {"home", true},
 	[OWN_PID_FILE] = {"pid-file", true},
+	[OWN_ONLY] = {"only", true},
+	[OWN_UPDATE_ENV] = {"update-env", false},
+	[OWN_NO_WAIT] = {"no-wait", false},
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -202,6 +208,16 @@ set_own(struct parser *parser, enum own_option own, const char *value)
 		break;
 	case OWN_PID_FILE:
 		path = &options->pid_file;
+		break;
+	case OWN_ONLY:
+		free(options->only);
+		options->only = strdup(value);
+		return options->only == NULL ? -ENOMEM : 0;
+	case OWN_UPDATE_ENV:
+		options->update_env = true;
+		break;
+	case OWN_NO_WAIT:
+		options->no_wait = true;
 		break;
 	case OWN_COUNT:
 		break;
@@ -434,5 +450,6 @@ options_fini(struct options *options)
 	free(options->file);
 	free(options->home);
 	free(options->pid_file);
+	free(options->only);
 	*options = (struct options){0};
 }

@@ -19,6 +19,10 @@ struct options {
 	bool raw, json; /* worker output: without a prefix; as JSON lines */
 	char *home;	/* --home DIR, absolute, or NULL */
 	char *pid_file; /* --pid-file FILE, absolute, or NULL */
+	/* of `start` */
+	char *only;	 /* --only NAME: of a file's applications; or NULL */
+	bool update_env; /* running applications get the caller's environment */
+	bool no_wait;	 /* until they are ready */
 };
 
 /*

@@ -18,15 +18,6 @@ enum {
 	METHODS_WAITING_MAX = 64, /* reloads that one client waits for */
 };
 
-/* Who asked for something whose answer comes later. */
-struct question {
-	struct client *client; /* its peer is NULL when it went away */
-	uint64_t id;
-};
-
-typedef void methods_function(
-	struct client *client, uint64_t id, json_t *params);
-
 static void
 methods_ls(struct client *client, uint64_t id, json_t *params)
 {
@@ -48,12 +39,34 @@ methods_ping(struct client *client, uint64_t id, json_t *params)
 	peer_reply(client->peer, id, NULL);
 }
 
+struct question *
+methods_ask(struct client *client, uint64_t id, const char *failure)
+{
+	struct question *question;
+
+	if (client->waiting >= METHODS_WAITING_MAX) {
+		peer_error(client->peer, id, "bad-request",
+			"too many of your requests are under way; wait for "
+			"one to end");
+		return NULL;
+	}
+	question = malloc(sizeof *question);
+	if (question == NULL) {
+		methods_refuse(client, id, -ENOMEM);
+		return NULL;
+	}
+	*question = (struct question){
+		.client = client, .id = id, .failure = failure};
+	client->waiting++;
+	return question;
+}
+
 /*
- * A reload is done. Its asker may have gone: clients are found by the address
- * of their struct, which no other has while `waiting` counts.
+ * Its asker may have gone: clients are found by the address of their struct,
+ * which no other has while `waiting` counts.
  */
-static void
-methods_reloaded(const char *error, void *data)
+void
+methods_answer(const char *error, void *data)
 {
 	struct question *question = data;
 	struct client *client = question->client;
@@ -65,14 +78,21 @@ methods_reloaded(const char *error, void *data)
 	} else if (error == NULL) {
 		peer_reply(client->peer, question->id, NULL);
 	} else {
-		peer_error(
-			client->peer, question->id, "app-reload-failed", error);
+		peer_error(client->peer, question->id, question->failure,
+			error);
 	}
 	free(question);
 }
 
-static void
-methods_refuse_reload(struct client *client, uint64_t id, int r)
+void
+methods_withdraw(struct question *question)
+{
+	question->client->waiting--;
+	free(question);
+}
+
+void
+methods_refuse(struct client *client, uint64_t id, int r)
 {
 	if (r == -ENOENT)
 		peer_error(client->peer, id, "no-such-worker",
@@ -88,8 +108,7 @@ methods_refuse_reload(struct client *client, uint64_t id, int r)
 		peer_error(client->peer, id, "lost", strerror(-r));
 }
 
-/* Reads "target"; false: it was answered that there is none. */
-static bool
+bool
 methods_find(struct client *client, uint64_t id, json_t *params,
 	struct fleet_target *ret_target)
 {
@@ -141,24 +160,13 @@ methods_reload(struct client *client, uint64_t id, json_t *params)
 
 	if (!methods_find(client, id, params, &target))
 		return;
-	if (client->waiting >= METHODS_WAITING_MAX) {
-		peer_error(client->peer, id, "bad-request",
-			"reload: too many of yours are under way; wait for "
-			"one to end");
+	question = methods_ask(client, id, "app-reload-failed");
+	if (question == NULL)
 		return;
-	}
-	question = malloc(sizeof *question);
-	if (question == NULL) {
-		methods_refuse_reload(client, id, -ENOMEM);
-		return;
-	}
-	*question = (struct question){.client = client, .id = id};
-	client->waiting++;
-	r = fleet_reload(fleet, &target, methods_reloaded, question);
+	r = fleet_reload(fleet, &target, methods_answer, question);
 	if (r < 0) {
-		client->waiting--;
-		free(question);
-		methods_refuse_reload(client, id, r);
+		methods_withdraw(question);
+		methods_refuse(client, id, r);
 	}
 }
 
@@ -293,19 +301,16 @@ static void
 methods_upgrade(struct client *client, uint64_t id, json_t *params)
 {
 	char words[FLEET_WORDS_SIZE] = "there is no memory";
-	struct question *question = malloc(sizeof *question);
-	int r = -ENOMEM;
+	struct question *question =
+		methods_ask(client, id, "app-upgrade-failed");
+	int r;
 
-	if (question != NULL) {
-		*question = (struct question){.client = client, .id = id};
-		client->waiting++;
-		r = fleet_upgrade(client->fleet, json_text(params, "program"),
-			methods_upgraded, question, words);
-	}
-	if (r < 0 && question != NULL)
-		client->waiting--;
+	if (question == NULL)
+		return;
+	r = fleet_upgrade(client->fleet, json_text(params, "program"),
+		methods_upgraded, question, words);
 	if (r < 0) {
-		free(question);
+		methods_withdraw(question);
 		peer_error(client->peer, id, "app-upgrade-failed", words);
 	}
 }
@@ -330,6 +335,14 @@ static const struct {
 	{"ls", false, methods_ls},
 	{"ping", false, methods_ping},
 	{"reload", false, methods_reload},
+	{"start", false, methods_start},
+	{"stop", false, methods_stop},
+	{"restart", false, methods_restart},
+	{"delete", false, methods_delete},
+	{"scale", false, methods_scale},
+	{"signal", false, methods_signal},
+	{"reset", false, methods_reset},
+	{"kill", false, methods_kill},
 	{"reopen", false, methods_reopen},
 	{"why", false, methods_why},
 	{"events", false, methods_events},

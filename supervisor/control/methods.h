@@ -6,6 +6,7 @@
 #define MUSTER_METHODS_H
 
 #include "exchange/exchange.h"
+#include "fleet/fleet.h"
 
 #include <ev.h>
 #include <jansson.h>
@@ -26,6 +27,37 @@ struct client {
 	struct events_follower *follower;
 	unsigned int waiting; /* answers that come later */
 };
+
+/* Who asked for something whose answer comes later: owned by who answers. */
+struct question {
+	struct client *client; /* its peer is NULL when it went away */
+	uint64_t id;
+	const char *failure; /* the code of an error; static */
+};
+
+/* Begins to wait. NULL: it was answered that there is no memory, or that it
+ * waits for too much already. */
+struct question *methods_ask(
+	struct client *client, uint64_t id, const char *failure);
+
+/* The answer, as fleet_done: {} or the error; frees the question. */
+void methods_answer(const char *error, void *data);
+
+/* There will be none: what was refused is answered by the caller. */
+void methods_withdraw(struct question *question);
+
+/* Refuses for a reason that the fleet gave as a negative errno. */
+void methods_refuse(struct client *client, uint64_t id, int r);
+
+/* Reads "target"; false: it was answered that there is none. */
+bool methods_find(struct client *client, uint64_t id, json_t *params,
+	struct fleet_target *ret_target);
+
+/* methods_apps.c: applications as a whole. */
+typedef void methods_function(
+	struct client *client, uint64_t id, json_t *params);
+methods_function methods_start, methods_stop, methods_restart, methods_delete,
+	methods_scale, methods_signal, methods_reset, methods_kill;
 
 /*
  * Carries out the method `name` for an admitted client, or refuses it: unknown,

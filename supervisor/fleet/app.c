@@ -227,30 +227,42 @@ app_remove_files(const struct app *app)
 		remove_file(at);
 }
 
+/* Takes the one at `at` out of the list, the vault and the ledger. */
+static void
+drop_listener(struct app *app, struct app_listener **at)
+{
+	struct app_listener *listener = *at;
+	char name[KEEPER_NAME_SIZE];
+
+	state_name(name, STATE_LISTENER, listener->state.number);
+	keeper_client_drop(app->fleet->setup.keeper, name);
+	ledger_erase(app->fleet->ledger, STATE_LISTENERS, listener->row);
+	remove_file(listener);
+	handover_fini(listener);
+	sys_close(listener->fd);
+	*at = listener->next;
+	free(listener);
+}
+
 void
 app_close_listeners(struct app *app)
 {
 	struct app_listener **at = &app->listeners;
-	char name[KEEPER_NAME_SIZE];
 
 	while (*at) {
-		struct app_listener *listener = *at;
-
-		if (lists(app->version, listener->state.address) ||
-			lists(app->run.next, listener->state.address)) {
-			at = &listener->next;
-			continue;
-		}
-		state_name(name, STATE_LISTENER, listener->state.number);
-		keeper_client_drop(app->fleet->setup.keeper, name);
-		ledger_erase(
-			app->fleet->ledger, STATE_LISTENERS, listener->row);
-		remove_file(listener);
-		handover_fini(listener);
-		sys_close(listener->fd);
-		*at = listener->next;
-		free(listener);
+		if (lists(app->version, (*at)->state.address) ||
+			lists(app->run.next, (*at)->state.address))
+			at = &(*at)->next;
+		else
+			drop_listener(app, at);
 	}
+}
+
+void
+app_drop_listeners(struct app *app)
+{
+	while (app->listeners)
+		drop_listener(app, &app->listeners);
 }
 
 /* Slots -------------------------------------------------------------------- */

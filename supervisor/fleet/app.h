@@ -77,6 +77,9 @@ int app_add_member(struct app *app, int fd, const char *address, uint32_t slot,
 /* Closes those that neither the version in force nor the reload's has. */
 void app_close_listeners(struct app *app);
 
+/* Closes all: the application is forgotten. */
+void app_drop_listeners(struct app *app);
+
 /* Removes the files of its UNIX sockets: everything ends. */
 void app_remove_files(const struct app *app);
 

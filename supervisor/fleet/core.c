@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "fleet/app.h"
+#include "fleet/operate.h"
 #include "fleet/process.h"
 #include "fleet/safe.h"
 #include "fleet/slot.h"
@@ -225,6 +226,8 @@ core_slot_errored(struct slot *slot)
 {
 	int code = code_of(slot);
 
+	if (slot->app->fleet->logs)
+		return; /* a daemon lives on */
 	if (slot->app->version->config->exit_when == CONFIG_EXIT_ERRORED)
 		stop_with(slot->app->fleet, code ? code : 1);
 }
@@ -235,6 +238,8 @@ is_over(const struct fleet *fleet, int *ret_code)
 {
 	int code = 0;
 
+	if (fleet->logs && !fleet->general.is_stopping)
+		return false; /* a daemon waits for the next `start` */
 	for (struct app *app = fleet->apps; app; app = app->next) {
 		if (!app_is_idle(app))
 			return false;
@@ -264,6 +269,7 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 		return;
 	for (struct app *app = fleet->apps; app; app = app->next)
 		app_sweep(app);
+	operate_check(fleet);
 	if (!is_over(fleet, &code)) {
 		fleet->must_check = false;
 		return;

@@ -50,6 +50,8 @@ struct fleet {
 	ev_prepare turn_end;
 	ev_timer last_words;
 	ev_timer quiet;		 /* of safe mode */
+	char *logs; /* of a daemon: its log files' folder; NULL: `run` */
+	struct operation *operations; /* somebody waits for */
 	char *program;		 /* where musterd was started from, or NULL */
 	struct upgrade *upgrade; /* under way, or NULL */
 	const char *upgrade_outcome; /* that this brain came from: none, done

@@ -159,6 +159,14 @@ follow_up(struct slot *slot, const struct process *process)
 	/* A reload took it back, or cut its back-off short. */
 	if (!slot_is_wanted(slot) || process->state.reason == STOP_RELOAD)
 		return;
+	if (process->state.reason == STOP_AGAIN) {
+		/* Asked for: it neither counts as a crash nor waits. */
+		slot->state.restarts++;
+		events_raise(slot->app->fleet->events, "restarted", &subject,
+			json_pack("{s:i,s:I}", "delay_ms", 0, "restarts",
+				(json_int_t)slot->state.restarts));
+		return;
+	}
 	verdict = decide(slot, process);
 	slot->state.unstable = verdict.history.unstable;
 	if (verdict.kind == RESTART_AGAIN) {

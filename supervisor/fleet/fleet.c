@@ -15,6 +15,7 @@
 #include "fleet/events.h"
 #include "fleet/keeper_client.h"
 #include "fleet/notify.h"
+#include "fleet/operate.h"
 #include "fleet/plan.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
@@ -98,6 +99,8 @@ fleet_close(struct fleet **fleet)
 	free(at->file);
 	free(at->pid_file);
 	free(at->program);
+	free(at->logs);
+	operate_free(at);
 	free(at);
 }
 

@@ -70,6 +70,7 @@ struct fleet_settings {
 	const char
 		*pid_file; /* holds the keeper's pid while it lives, or NULL */
 	const char *program; /* the path of musterd, or NULL */
+	const char *logs;    /* a daemon's folder of log files; NULL: `run` */
 };
 
 /*
@@ -166,6 +167,52 @@ void fleet_stop(struct fleet *fleet, bool at_once);
 /* Opens the log files anew. Returns 0, or what the first said that couldn't be
  * opened; which one and why is logged. */
 int fleet_reopen(struct fleet *fleet);
+
+/* Operating ------------------------------------------------------------- */
+
+/* Whether it is a daemon: it lives on when nothing is left to run. */
+bool fleet_is_daemon(const struct fleet *fleet);
+
+enum fleet_operation {
+	FLEET_START, /* also those that gave up; done when they are ready */
+	FLEET_STOP,
+	FLEET_RESTART, /* all stop, then start; stopped ones start */
+	FLEET_DELETE,  /* applications: stopped and forgotten */
+};
+
+/*
+ * Carries it out on the workers of `target`. `done` (NULL: nobody asks) is
+ * called once, from the loop, when all are as they shall be, or with the reason
+ * why one can't be.
+ * Returns 0; -ENOENT: nothing is meant; -EINVAL: a worker can't be deleted, but
+ * an application can; -EBUSY: safe mode; -ESHUTDOWN; -ENOMEM.
+ */
+int fleet_operate(struct fleet *fleet, enum fleet_operation operation,
+	const struct fleet_target *target, fleet_done *done, void *data);
+
+/* As fleet_scale, and `done` is called when there are as many, all ready. */
+int fleet_scale_and_wait(struct fleet *fleet, const char *app,
+	int64_t instances, fleet_done *done, void *data);
+
+/* How many workers an application shall have; -ENOENT: there is none. */
+int64_t fleet_instances(const struct fleet *fleet, const char *app);
+
+/* Sends a signal to the workers of `target`, not to their groups. Returns how
+ * many got it. */
+unsigned fleet_send_signal(
+	struct fleet *fleet, const struct fleet_target *target, int signal);
+
+/* Sets their counts of restarts to zero. */
+void fleet_reset(struct fleet *fleet, const struct fleet_target *target);
+
+/*
+ * `set` gets what it lacks as applications of a daemon: log files in its
+ * folder, and the environment they inherit: `environment` (borrowed, ending
+ * with NULL) for new ones, and for others theirs, unless `update` says so.
+ * Returns 0; or -ENOMEM and what making the folder said.
+ */
+int fleet_adopt(struct fleet *fleet, struct config_set *set,
+	char *const *environment, bool update);
 
 /* What a signal to the supervisor means (interface of `run`), and the answer
  * to the keeper that it was taken on. */

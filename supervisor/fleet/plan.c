@@ -209,9 +209,10 @@ say(char *ret_words, const char *what, int error)
 static int
 keep_settings(struct fleet *fleet, const struct fleet_settings *settings)
 {
-	json_t *json = json_pack("{s:i,s:s?,s:s?,s:s?}", "style",
+	json_t *json = json_pack("{s:i,s:s?,s:s?,s:s?,s:s?}", "style",
 		(int)settings->style, "file", settings->file, "pid_file",
-		settings->pid_file, "program", settings->program);
+		settings->pid_file, "program", settings->program, "logs",
+		settings->logs);
 	int fd, r = -ENOMEM;
 
 	if (!json)

@@ -511,6 +511,7 @@ process_reason_name(enum stop_reason reason)
 	case STOP_SCALE:
 		return "scale";
 	case STOP_RESTART:
+	case STOP_AGAIN:
 		return "restart";
 	case STOP_WATCHDOG:
 		return "watchdog";

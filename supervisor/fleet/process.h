@@ -37,6 +37,7 @@ enum stop_reason {
 	STOP_SCALE,
 	STOP_RESTART,  /* it broke the protocol or stalled */
 	STOP_WATCHDOG, /* it hangs */
+	STOP_AGAIN,    /* an operator's `restart` */
 };
 
 struct process {

@@ -119,6 +119,7 @@ load_settings(struct fleet *fleet)
 	const char *file = json_text(json, "file");
 	const char *pid_file = json_text(json, "pid_file");
 	const char *program = json_text(json, "program");
+	const char *logs = json_text(json, "logs");
 
 	if (is_shortage(r))
 		return r;
@@ -131,7 +132,9 @@ load_settings(struct fleet *fleet)
 	fleet->keeper_pid = getppid();
 	if (program)
 		fleet->program = strdup(program);
-	if ((file && !fleet->file) || (pid_file && !fleet->pid_file) ||
+	if (logs)
+		fleet->logs = strdup(logs);
+	if ((logs && !fleet->logs) || (file && !fleet->file) || (pid_file && !fleet->pid_file) ||
 		(program && !fleet->program))
 		r = -ENOMEM;
 	json_decref(json);
@@ -480,8 +483,11 @@ go_on(struct fleet *fleet)
 		if (slot->incoming && !slot->app->run.next)
 			process_stop(
 				slot->incoming, FSM_WANT_DOWN, STOP_RELOAD);
+		/* What was decided of it and not begun. */
 		if (slot->state.rest == STATE_REMOVED)
 			reuseport_retire(slot);
+		else if (slot->state.rest == STATE_STOPPED)
+			slot_stop(slot, STATE_STOPPED, STOP_STOP, false);
 		slot_start(slot);
 		slot_refresh(slot);
 	}

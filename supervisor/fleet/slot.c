@@ -211,6 +211,8 @@ slot_refresh(struct slot *slot)
 		slot->was_dormant = dormant;
 		endpoint_set_dormant(slot->endpoint, dormant);
 	}
+	if (slot->app->fleet->operations)
+		core_check(slot->app->fleet);
 	app_refresh(slot->app);
 	handover_refresh(slot->app);
 }

@@ -90,6 +90,9 @@ struct state_app {
 			    * instances gives way */
 	/* Processes from this number on are new to the reload under way. */
 	uint64_t reload_start;
+	/* It goes as soon as it has no slots left. */
+	uint32_t is_deleted;
+	uint32_t reserved;
 };
 
 struct state_listener {

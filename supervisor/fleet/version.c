@@ -17,17 +17,34 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* What stands beside the keys in a sealed configuration. */
+#define ENVIRONMENT " environment"
+
+static char **read_environment(const json_t *list);
+
 static int
-make(struct fleet *fleet, uint32_t number, const json_t *json,
+make(struct fleet *fleet, uint32_t number, json_t *json,
 	struct version **ret_version)
 {
 	struct version *version = calloc(1, sizeof(*version));
+	json_t *list = json_incref(json_object_get(json, ENVIRONMENT));
 	struct config_error error;
 	int r;
 
-	if (!version)
+	if (!version) {
+		json_decref(list);
 		return -ENOMEM;
+	}
+	(void)json_object_del(json, ENVIRONMENT);
 	r = config_from_json(json, NULL, "", &version->config, &error);
+	if (r >= 0 && list) {
+		version->config->environment = read_environment(list);
+		if (!version->config->environment)
+			r = -ENOMEM;
+	}
+	json_decref(list);
+	if (r == -ENOMEM)
+		config_free(&version->config);
 	if (r < 0) {
 		free(version);
 		if (r != -ENOMEM)
@@ -42,11 +59,47 @@ make(struct fleet *fleet, uint32_t number, const json_t *json,
 	return 0;
 }
 
+/* The configuration, and beside its keys the environment. */
+static json_t *
+write_json(const struct app_config *config)
+{
+	json_t *json = config_to_json(config);
+	json_t *list;
+
+	if (!json || !config->environment)
+		return json;
+	list = json_array();
+	for (char *const *at = config->environment; list && *at; at++)
+		/* What is no UTF-8 can't be kept, and few would miss it. */
+		(void)json_array_append_new(list, json_string(*at));
+	if (!list || json_object_set_new(json, ENVIRONMENT, list) < 0) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
+}
+
+static char **
+read_environment(const json_t *list)
+{
+	size_t count = json_array_size(list);
+	const char **texts = calloc(count + 1, sizeof(*texts));
+	char **copy;
+
+	if (!texts)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		texts[i] = json_string_value(json_array_get(list, i));
+	copy = config_copy_strings((char *const *)texts);
+	free(texts);
+	return copy;
+}
+
 int
 version_seal(struct fleet *fleet, const struct app_config *config,
 	uint32_t *ret_number)
 {
-	json_t *json = config_to_json(config);
+	json_t *json = write_json(config);
 	char name[KEEPER_NAME_SIZE];
 	uint32_t number = core_next_number(fleet);
 	int fd, r;
