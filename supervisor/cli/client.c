@@ -84,7 +84,8 @@ connect_socket(struct client *client, int *ret_fd)
 			return CLI_NO_DAEMON;
 		fprintf(stderr,
 			"muster: %s: no supervisor runs at %s; start one with "
-			"'muster run', or name its folder with --home DIR\n",
+			"'muster start' or 'muster run', or name its folder "
+			"with --home DIR\n",
 			client->verb, client->path);
 		return CLI_NO_DAEMON;
 	}
@@ -317,13 +318,23 @@ client_complain(const struct client *client, int result)
 	return CLI_FAILED;
 }
 
+static int
+exit_code_of(const char *code)
+{
+	if (code == NULL)
+		return CLI_FAILED;
+	if (strncmp(code, "no-such-", 8) == 0)
+		return CLI_NO_SUCH;
+	return strcmp(code, "app-usage") == 0 ? CLI_USAGE : CLI_FAILED;
+}
+
 int
 client_explain(const struct client *client, const struct channel_frame *frame)
 {
 	json_t *body = json_read(frame->body, frame->size);
 	const char *code = json_text(body, "code");
 	const char *message = json_text(body, "message");
-	bool missing = code != NULL && strncmp(code, "no-such-", 8) == 0;
+	int result = exit_code_of(code);
 
 	fprintf(stderr, "muster: %s: ", client->verb);
 	if (message != NULL)
@@ -337,7 +348,7 @@ client_explain(const struct client *client, const struct channel_frame *frame)
 	}
 	fputc('\n', stderr);
 	json_decref(body);
-	return missing ? CLI_NO_SUCH : CLI_FAILED;
+	return result;
 }
 
 int

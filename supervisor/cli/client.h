@@ -80,7 +80,8 @@ int client_complain(const struct client *client, int result);
 
 /*
  * Says what the body of an error frame says; returns CLI_NO_SUCH for what
- * isn't there, CLI_FAILED for all else.
+ * isn't there, CLI_USAGE for a command line that is wrong, CLI_FAILED for all
+ * else.
  */
 int client_explain(
 	const struct client *client, const struct channel_frame *frame);

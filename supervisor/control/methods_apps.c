@@ -17,7 +17,8 @@ enum {
 	WORDS_MAX = 4096, /* of a command line, or variables */
 };
 
-/* Operating on a target ----------------------------------------------------- */
+/* Operating on a target -----------------------------------------------------
+ */
 
 static void
 operate(struct client *client, uint64_t id, json_t *params,
@@ -126,7 +127,8 @@ methods_kill(struct client *client, uint64_t id, json_t *params)
 	fleet_stop(client->fleet, false);
 }
 
-/* Scaling ------------------------------------------------------------------- */
+/* Scaling -------------------------------------------------------------------
+ */
 
 /* "4", "+2" or "-1", beside how many there are. Returns -1: it makes no sense.
  */
@@ -184,7 +186,8 @@ methods_scale(struct client *client, uint64_t id, json_t *params)
 		methods_refuse(client, id, r);
 }
 
-/* Starting ------------------------------------------------------------------ */
+/* Starting ------------------------------------------------------------------
+ */
 
 /* What `start` waits for: first the configuration, then readiness. */
 struct start {
@@ -201,11 +204,27 @@ free_start(struct start *start)
 	free(start);
 }
 
+/* One whose program never ran, and won't, isn't left behind. */
+static void
+take_back(const struct start *start)
+{
+	struct fleet *fleet = start->question->client->fleet;
+	struct fleet_target target;
+
+	for (char *const *name = start->names; *name != NULL; name++)
+		if (!fleet_was_started(fleet, *name) &&
+			fleet_find(fleet, *name, &target) == 0)
+			(void)fleet_operate(
+				fleet, FLEET_DELETE, &target, NULL, NULL);
+}
+
 static void
 finish(struct start *start, const char *error)
 {
 	struct question *question = start->question;
 
+	if (error != NULL)
+		take_back(start);
 	free_start(start);
 	methods_answer(error, question);
 }
@@ -361,14 +380,13 @@ names_target(struct client *client, char *const *words,
 static void
 start_target(struct client *client, uint64_t id, struct fleet_target *target)
 {
-	struct question *question =
-		methods_ask(client, id, "app-start-failed");
+	struct question *question = methods_ask(client, id, "app-start-failed");
 	int r;
 
 	if (question == NULL)
 		return;
-	r = fleet_operate(client->fleet, FLEET_START, target, methods_answer,
-		question);
+	r = fleet_operate(
+		client->fleet, FLEET_START, target, methods_answer, question);
 	if (r < 0) {
 		methods_withdraw(question);
 		methods_refuse(client, id, r);

@@ -197,6 +197,9 @@ int fleet_scale_and_wait(struct fleet *fleet, const char *app,
 /* How many workers an application shall have; -ENOENT: there is none. */
 int64_t fleet_instances(const struct fleet *fleet, const char *app);
 
+/* Whether a program of the application ever ran. */
+bool fleet_was_started(const struct fleet *fleet, const char *app);
+
 /* Sends a signal to the workers of `target`, not to their groups. Returns how
  * many got it. */
 unsigned fleet_send_signal(

@@ -45,7 +45,8 @@ free_operation(struct operation *operation)
 }
 
 static struct operation *
-make_operation(struct fleet *fleet, bool shall_run, fleet_done *done, void *data)
+make_operation(
+	struct fleet *fleet, bool shall_run, fleet_done *done, void *data)
 {
 	struct operation *operation = calloc(1, sizeof(*operation));
 
@@ -118,7 +119,7 @@ look_at_slot(const struct operation *operation, const struct slot *slot,
 			       !process_is_ready(slot->main)
 		       ? 0
 	       : slot->was_ready && !slot->outgoing ? 1
-						     : 0;
+						    : 0;
 }
 
 static int
@@ -369,6 +370,14 @@ fleet_instances(const struct fleet *fleet, const char *name)
 	return app ? (int64_t)app->state.instances : -ENOENT;
 }
 
+bool
+fleet_was_started(const struct fleet *fleet, const char *name)
+{
+	const struct app *app = core_find_app(fleet, name);
+
+	return app && app->state.was_started;
+}
+
 int
 fleet_scale_and_wait(struct fleet *fleet, const char *name, int64_t instances,
 	fleet_done *done, void *data)
@@ -423,7 +432,8 @@ fleet_reset(struct fleet *fleet, const struct fleet_target *target)
 	}
 }
 
-/* Becoming a daemon's ------------------------------------------------------- */
+/* Becoming a daemon's -------------------------------------------------------
+ */
 
 bool
 fleet_is_daemon(const struct fleet *fleet)
