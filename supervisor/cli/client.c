@@ -159,6 +159,26 @@ client_probe(const char *verb, struct client **ret_client)
 	return open_client(verb, CLIENT_ANSWER_MS, true, ret_client);
 }
 
+bool
+client_wait_gone(int wait_ms)
+{
+	struct client client = {.verb = "kill", .is_probe = true};
+	struct instant until = clock_after_ms(clock_now(), wait_ms);
+	int fd;
+
+	if (find_socket(&client) != CLI_DONE)
+		return false;
+	/* The file and its listener go when the last process has ended; no
+	 * event tells. */
+	while (connect_socket(&client, &fd) == CLI_DONE) {
+		sys_close(fd);
+		if (clock_is_past(until, clock_now()))
+			return false;
+		poll(NULL, 0, 2);
+	}
+	return true;
+}
+
 void
 client_free(struct client **client)
 {

@@ -37,6 +37,10 @@ void client_free(struct client **client);
 /* The same, and says nothing where no supervisor runs. */
 int client_probe(const char *verb, struct client **ret_client);
 
+/* Waits until nobody listens at the home's socket any more, up to `wait_ms`.
+ * Returns whether that came. */
+bool client_wait_gone(int wait_ms);
+
 /*
  * Calls `method` with `params` (stolen; NULL: none) and waits up to `wait_ms`.
  * Frames that are no answer to it are dropped.

@@ -27,6 +27,11 @@ static const struct run_option options[] = {
 	{"raw", 0, "", "BOOL", "Print the workers' output without a prefix."},
 	{"json", 0, "", "BOOL", "Print the workers' output as JSON, by line."},
 	{"pid_file", 0, "FILE", "PATH", "Write the supervisor's pid there."},
+	{"only", 0, "NAME", "STRING", "Of a file's applications this alone."},
+	{"update_env", 0, "", "BOOL",
+		"start: running applications get the caller's environment."},
+	{"no_wait", 0, "", "BOOL",
+		"start: return before the workers are ready."},
 	{"home", 0, "DIR", "PATH", "The folder of control socket and lock."},
 };
 

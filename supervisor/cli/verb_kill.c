@@ -28,5 +28,9 @@ verb_kill(const struct call *call)
 	if (code == CLI_DONE && result != -EPIPE)
 		code = client_complain(client, result);
 	client_free(&client);
+	if (code == CLI_DONE && !client_wait_gone(CLIENT_ANSWER_MS)) {
+		fputs("muster: kill: it is still there\n", stderr);
+		code = CLI_FAILED;
+	}
 	return code;
 }

@@ -324,6 +324,30 @@ is_file_name(const char *word)
 	return size > 5 && strcmp(word + size - 5, ".json") == 0;
 }
 
+/* Leaves of a file's applications the one that --only names. */
+static int
+select_only(struct parser *parser)
+{
+	struct options *options = parser->options;
+	struct config_set *set = &options->set;
+	struct app_config *found = NULL;
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (found == NULL &&
+			strcmp(set->apps[i]->name, options->only) == 0)
+			found = set->apps[i];
+		else
+			config_free(&set->apps[i]);
+	}
+	set->count = found != NULL;
+	if (found == NULL)
+		return wrong(parser,
+			"--only %.100s: no application of %.200s is called so",
+			options->only, options->file);
+	set->apps[0] = found;
+	return 0;
+}
+
 static int
 read_file(struct parser *parser, const char *word)
 {
@@ -345,6 +369,8 @@ read_file(struct parser *parser, const char *word)
 		return -ENOMEM;
 	error = config_file_read(
 		options->file, parser->place, &options->set, parser->error);
+	if (error == 0 && options->only != NULL)
+		error = select_only(parser);
 	return error < 0 && error != -ENOMEM ? -EBADMSG : error;
 }
 

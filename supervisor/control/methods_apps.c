@@ -279,28 +279,6 @@ read_list(json_t *params, const char *key)
 	return copy;
 }
 
-/* Leaves of a file's applications the one that --only names. */
-static bool
-select_only(struct options *options)
-{
-	struct config_set *set = &options->set;
-	struct app_config *found = NULL;
-
-	if (options->only == NULL)
-		return true;
-	for (size_t i = 0; i < set->count; i++) {
-		if (found == NULL &&
-			strcmp(set->apps[i]->name, options->only) == 0)
-			found = set->apps[i];
-		else
-			config_free(&set->apps[i]);
-	}
-	set->count = found != NULL;
-	if (found != NULL)
-		set->apps[0] = found;
-	return found != NULL;
-}
-
 static char **
 names_of(const struct config_set *set)
 {
@@ -343,12 +321,6 @@ start_set(struct client *client, uint64_t id, struct options *options,
 	struct start *start;
 	struct question *question;
 
-	if (!select_only(options)) {
-		peer_error(client->peer, id, "no-such-app",
-			"the file has no application of the name that --only "
-			"gives");
-		return;
-	}
 	question = methods_ask(client, id, "app-start-failed");
 	if (question == NULL)
 		return;
