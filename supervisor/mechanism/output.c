@@ -22,7 +22,9 @@
 #include <string.h>
 
 enum {
-	KEEP_SIZE = 16384,     /* a larger buffer is given back when empty */
+	/* What is always there, so that lines go on without memory: pipes are
+	 * flushed when so much waits, and one piece more has room. */
+	KEEP_SIZE = OUTPUT_FLUSH_SIZE + LINE_FORMATTED_MAX,
 	SHARED_WRITE_MAX = 512 /* a write that poll() says won't block */
 };
 
@@ -75,12 +77,16 @@ write_some(struct output *output, const char *bytes, size_t size)
 static void
 empty(struct output_buffer *buffer)
 {
+	char *bytes;
+
 	buffer->start = buffer->size = 0;
-	if (buffer->room > KEEP_SIZE) {
-		free(buffer->bytes);
-		buffer->bytes = NULL;
-		buffer->room = 0;
-	}
+	if (buffer->room <= KEEP_SIZE)
+		return;
+	bytes = realloc(buffer->bytes, KEEP_SIZE);
+	if (!bytes)
+		return;
+	buffer->bytes = bytes;
+	buffer->room = KEEP_SIZE;
 }
 
 /* Room for one more formatted piece behind what waits. */
@@ -273,6 +279,13 @@ output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
 		free(output);
 		return r;
 	}
+	output->lines.bytes = malloc(KEEP_SIZE);
+	if (!output->lines.bytes) {
+		output_memory_close(&output->memory);
+		free(output);
+		return -ENOMEM;
+	}
+	output->lines.room = KEEP_SIZE;
 	output->loop = loop;
 	output->style = style;
 	output->way = find_way(fd, &output->fd);
