@@ -98,6 +98,24 @@ intake_close_unclaimed(struct peer *peer)
 
 /* Unfinished frames ----------------------------------------------------- */
 
+/* Room for one more part of the long frame under way. */
+static bool
+intake_grow(struct peer *peer)
+{
+	struct piece *many;
+
+	if (peer->pieces == NULL)
+		peer->pieces = peer->few;
+	if (peer->pieces != peer->few || peer->piece_count < INTAKE_PIECES_FEW)
+		return peer->piece_count < INTAKE_PIECES_MAX;
+	many = malloc(INTAKE_PIECES_MAX * sizeof *many);
+	if (many == NULL)
+		return false;
+	memcpy(many, peer->few, sizeof peer->few);
+	peer->pieces = many;
+	return true;
+}
+
 /* Adds to the long frame under way; neighbours join. */
 static bool
 intake_add_piece(struct peer *peer, struct piece piece)
@@ -111,9 +129,7 @@ intake_add_piece(struct peer *peer, struct piece piece)
 		last->length += piece.length;
 		return true;
 	}
-	if (peer->pieces == NULL)
-		peer->pieces = malloc(INTAKE_PIECES_MAX * sizeof *peer->pieces);
-	if (peer->pieces == NULL || peer->piece_count == INTAKE_PIECES_MAX)
+	if (!intake_grow(peer))
 		return false;
 	memory_reference(peer->exchange->memory, piece.block);
 	peer->pieces[peer->piece_count++] = piece;
@@ -132,7 +148,8 @@ intake_drop_pieces(struct peer *peer)
 	peer->exchange->promised -= peer->missing;
 	peer->piece_count = 0;
 	peer->missing = 0;
-	free(peer->pieces);
+	if (peer->pieces != peer->few)
+		free(peer->pieces);
 	peer->pieces = NULL;
 }
 

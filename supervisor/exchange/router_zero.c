@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "router.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,16 +48,38 @@ router_number(json_t *object, const char *key, uint32_t *ret_number)
 }
 
 static void
-router_take_ack(struct peer *from, json_t *body)
+router_take_ack(struct peer *from, uint32_t sequence)
 {
-	uint32_t sequence;
-
-	if (!router_number(body, "sequence", &sequence) ||
-		outbox_ack(from->outbox, sequence) < 0) {
+	if (outbox_ack(from->outbox, sequence) < 0) {
 		peer_break(from, "it acknowledged what it was never sent");
 		return;
 	}
 	exchange_mark_dirty(from);
+}
+
+/* An `ack` as the SDK writes it: it comes so often that it takes no memory. */
+static bool
+router_read_ack(const char *body, uint32_t size, uint32_t *ret_sequence)
+{
+	static const char head[] = "{\"event\":\"ack\",\"sequence\":";
+	const char *at = body + sizeof(head) - 1, *end = body + size - 1;
+	uint64_t number = 0;
+
+	if (size < sizeof(head) + 1 || size > sizeof(head) + 10 ||
+		memcmp(body, head, sizeof(head) - 1) != 0 || *end != '}')
+		return false;
+	/* JSON knows no number that begins with 0 and goes on. */
+	if (*at == '0' && end - at > 1)
+		return false;
+	for (; at < end; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		number = number * 10 + (uint64_t)(*at - '0');
+	}
+	if (number > UINT32_MAX)
+		return false;
+	*ret_sequence = (uint32_t)number;
+	return true;
 }
 
 /* An `ack` of one that takes no part means nothing, and is nobody's word. */
@@ -76,15 +99,13 @@ router_is_idle_ack(const char *body, uint32_t size)
 	return is_ack;
 }
 
-/* What has no number though its sender counts: an `ack` or a `resume`. */
-static bool
-router_take_numberless(
-	struct peer *from, const struct inbound *in, json_t *body)
+static void
+router_take_parsed(struct peer *from, const struct inbound *in, json_t *body)
 {
 	const char *event = json_text(body, "event");
 	json_t *params = NULL;
 	const char *method = json_method(body, &params);
-	uint32_t received;
+	uint32_t received, sequence;
 
 	/* The parameters alone, as the protocol's page shows them, will do. */
 	if (method == NULL && json_object_get(body, "received") != NULL) {
@@ -95,19 +116,40 @@ router_take_numberless(
 		if (in->header.kind != MUSTER_REQUEST || method == NULL ||
 			strcmp(method, "resume") != 0 ||
 			!router_number(params, "received", &received) ||
-			peer_accept_resume(from, in->header.id, received) < 0) {
+			peer_accept_resume(from, in->header.id, received) < 0)
 			peer_refuse_resume(from, in->header.id);
-			return true;
-		}
-		return true;
+		return;
 	}
 	if (in->header.kind == MUSTER_MESSAGE && event != NULL &&
-		strcmp(event, "ack") == 0) {
-		router_take_ack(from, body);
-		return true;
+		strcmp(event, "ack") == 0 &&
+		router_number(body, "sequence", &sequence))
+		router_take_ack(from, sequence);
+	else
+		peer_break(from, frame_fault_text(FRAME_BAD_SEQUENCE));
+}
+
+/* What has no number though its sender counts: an `ack` or a `resume`. */
+static void
+router_take_numberless(
+	struct peer *from, const struct inbound *in, const char *body)
+{
+	uint32_t sequence;
+	json_t *parsed;
+
+	if (in->header.kind == MUSTER_MESSAGE && !from->awaits_resume &&
+		router_read_ack(body, in->header.size, &sequence)) {
+		router_take_ack(from, sequence);
+		return;
 	}
-	peer_break(from, frame_fault_text(FRAME_BAD_SEQUENCE));
-	return true;
+	/* That there was no memory, only errno tells of the parser. */
+	errno = 0;
+	parsed = json_read(body, in->header.size);
+	/* An `ack` in other words, as far as is known: the next says as much.
+	 */
+	if (parsed == NULL && errno == ENOMEM && !from->awaits_resume)
+		return;
+	router_take_parsed(from, in, parsed);
+	json_decref(parsed);
 }
 
 static bool
@@ -123,7 +165,6 @@ router_to_zero(struct peer *from, struct inbound *in)
 {
 	char *copy;
 	const char *body;
-	json_t *parsed;
 
 	if (in->header.size > MUSTER_MAX_TO_SUPERVISOR)
 		return router_refuse(from, in, "too-large",
@@ -136,9 +177,7 @@ router_to_zero(struct peer *from, struct inbound *in)
 		return router_refuse(
 			from, in, "lost", "the master has no memory for it");
 	if (router_is_numberless(from, in)) {
-		parsed = json_read(body, in->header.size);
-		(void)router_take_numberless(from, in, parsed);
-		json_decref(parsed);
+		router_take_numberless(from, in, body);
 	} else if (from->awaits_resume) {
 		peer_refuse_resume(from, in->header.id);
 	} else if (in->header.kind == MUSTER_MESSAGE) {

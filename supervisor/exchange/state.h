@@ -36,6 +36,7 @@ enum {
 	EXCHANGE_RETRY_MS = 10,
 	/* Parts of a frame as it comes in; a broadcast adds a header. */
 	INTAKE_PIECES_MAX = RING_PIECES_MAX - 1,
+	INTAKE_PIECES_FEW = 4, /* most have no more */
 };
 
 /* What came to nobody; for the metrics. */
@@ -136,7 +137,10 @@ struct peer {
 	struct link dirty; /* exchange::dirty */
 
 	/* reading: an unfinished frame, … */
-	struct piece *pieces; /* its parts so far, each with a reference */
+	/* Its parts so far, each with a reference: at `few`, or more that are
+	 * allocated. */
+	struct piece *pieces;
+	struct piece few[INTAKE_PIECES_FEW];
 	uint32_t piece_count;
 	uint32_t missing;	      /* bytes that are still to come … */
 	uint32_t own_block, own_fill; /* … into this block */

@@ -79,6 +79,7 @@ talk_go(struct talk *talk)
 	}
 	book->reordered = book->late = book->bad = book->late_returns = 0;
 	talk->first_wrong[0] = '\0';
+	talk->may_return_late = false;
 	book->round++;
 	book->say++;
 }
@@ -275,7 +276,9 @@ talk_settle(struct talk *talk, struct run *run, int wait_ms,
 	await_all(talk, run, wait_ms);
 	*ret_counts = (struct talk_counts){.reordered = book->reordered,
 		.late = book->late +
-			(talk->may_come_back ? 0 : book->late_returns),
+			(talk->may_come_back || talk->may_return_late
+					? 0
+					: book->late_returns),
 		.bad = book->bad};
 	for (uint32_t from = 0; from < book->talkers; from++) {
 		for (uint32_t to = 0; to < book->talkers; to++)

@@ -32,6 +32,9 @@ struct talk {
 	 * last acknowledgement: then what it had comes back as well.
 	 */
 	bool may_come_back;
+	/* In this round a worker was replaced for want of something: what it
+	 * had received and not acknowledged in the round before comes back. */
+	bool may_return_late;
 	/* The last line seen of each life, to find one missing or doubled. */
 	uint32_t lines[TALKERS_MAX][TALKER_LIVES];
 	unsigned long lines_lost, lines_doubled, lines_good;

@@ -251,6 +251,46 @@ Test(exchange, at_most_4_MiB_wait_for_their_ack)
 	actor_free(&d);
 }
 
+/* The usual words are read without a parser; all others mean the same. */
+Test(exchange, an_ack_is_any_json_that_says_so)
+{
+	static const char *const right[] = {
+		"{\"event\":\"ack\",\"sequence\":%u}",
+		"{ \"sequence\" : %u, \"event\" : \"ack\" }",
+		"{\"event\":\"ack\",\"sequence\":%u }",
+		"{\"event\":\"ack\",\"sequence\":%u,\"more\":1}"};
+	static const char *const wrong[] = {
+		"{\"event\":\"ack\",\"sequence\":01}",
+		"{\"event\":\"ack\",\"sequence\":-1}",
+		"{\"event\":\"ack\",\"sequence\":1.5}",
+		"{\"event\":\"ack\",\"sequence\":}",
+		"{\"event\":\"ack\",\"sequence\":4294967297}",
+		"{\"event\":\"ack\",\"sequence\":9999999999}",
+		"{\"event\":\"ack\",\"sequence\":77}",
+		"{\"event\":\"ack\",\"sequence\":1", "{}", "1"};
+	char text[128];
+
+	for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+		actor_say(&a, MUSTER_MESSAGE, 2, 0, "1");
+		(void)expect_frame(&b, NULL, 0);
+		cr_expect_gt(b.peer->outbox->unacked, 0);
+		(void)snprintf(text, sizeof text, right[i], b.received);
+		actor_say_numberless(&b, text);
+		cr_expect_eq(b.peer->outbox->unacked, 0, "%s", text);
+	}
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct actor d;
+
+		actor_new(&w, &d, 20 + (uint32_t)i);
+		actor_say(&a, MUSTER_MESSAGE, 20 + (uint32_t)i, 0, "1");
+		(void)expect_frame(&d, NULL, 0);
+		cr_expect_eq(d.ended, 0);
+		actor_say_numberless(&d, wrong[i]);
+		cr_expect_eq(d.ended, 1, "%s", wrong[i]);
+		actor_free(&d);
+	}
+}
+
 Test(exchange, a_worker_that_never_joins_gives_its_frames_back)
 {
 	struct actor d;

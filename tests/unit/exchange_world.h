@@ -511,21 +511,29 @@ actor_ask(struct actor *actor, uint32_t to, uint64_t id, uint32_t timeout_ms,
 		"", body, strlen(body));
 }
 
+/* A frame to 0 without a number. */
+static inline void
+actor_say_numberless(struct actor *actor, const char *text)
+{
+	struct frame_header header = {
+		.kind = MUSTER_MESSAGE, .size = (uint32_t)strlen(text)};
+	uint8_t room[MUSTER_HEADER_SIZE + 128];
+
+	frame_store(room, &header);
+	memcpy(room + MUSTER_HEADER_SIZE, text, header.size);
+	actor_write(actor, room, MUSTER_HEADER_SIZE + header.size);
+	world_turn(actor->world);
+}
+
 /* Acknowledges what the actor has received. */
 static inline void
 actor_ack(struct actor *actor)
 {
-	struct frame_header header = {.kind = MUSTER_MESSAGE};
-	uint8_t room[128];
 	char text[64];
-	int size = snprintf(text, sizeof text,
-		"{\"event\":\"ack\",\"sequence\":%u}", actor->received);
 
-	header.size = (uint32_t)size;
-	frame_store(room, &header);
-	memcpy(room + MUSTER_HEADER_SIZE, text, (size_t)size);
-	actor_write(actor, room, MUSTER_HEADER_SIZE + (size_t)size);
-	world_turn(actor->world);
+	snprintf(text, sizeof text, "{\"event\":\"ack\",\"sequence\":%u}",
+		actor->received);
+	actor_say_numberless(actor, text);
 }
 
 /* A worker that has taken its welcome and joined by a word to 0. */
