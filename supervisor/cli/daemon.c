@@ -29,10 +29,11 @@ enum {
 };
 
 int
-daemon_find(const char *verb, char *ret_path)
+daemon_find(const char *verb, char ret_path[PATH_MAX])
 {
 	static const char name[] = "musterd";
-	ssize_t size = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+	char path[PATH_MAX];
+	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
 	char *slash;
 
 	if (size < 0) {
@@ -42,18 +43,19 @@ daemon_find(const char *verb, char *ret_path)
 			verb, strerror(errno));
 		return CLI_FAILED;
 	}
-	ret_path[size] = '\0';
+	path[size] = '\0';
 	/* A replaced file reads as "/bin/muster (deleted)"; the folder counts.
 	 */
-	slash = strrchr(ret_path, '/');
+	slash = strrchr(path, '/');
 	if (slash == NULL ||
-		(size_t)(slash + 1 - ret_path) + sizeof(name) > PATH_MAX) {
+		(size_t)(slash + 1 - path) + sizeof(name) > PATH_MAX) {
 		fprintf(stderr, "muster: %s: the path of this program is too "
 				"long\n",
 			verb);
 		return CLI_FAILED;
 	}
 	memcpy(slash + 1, name, sizeof(name));
+	memcpy(ret_path, path, strlen(path) + 1);
 	return CLI_DONE;
 }
 

@@ -11,7 +11,7 @@
  * never from PATH, since the two belong together and PATH may be anybody's.
  * Returns CLI_DONE; CLI_FAILED after a message that begins with `verb`.
  */
-int daemon_find(const char *verb, char *ret_path);
+int daemon_find(const char *verb, char ret_path[PATH_MAX]);
 
 /*
  * Sees to it that a daemon runs in this home: starts one where none does, and
