@@ -635,6 +635,20 @@ run_clean(void)
 }
 
 int
+run_hold_port(int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(
+		bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	return fd;
+}
+
+int
 run_free_port(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,

@@ -130,6 +130,9 @@ int run_wait_orphan(struct run *run, pid_t pid);
  */
 void run_forget(struct run *run);
 
+/* Listens on a port of 127.0.0.1. Returns the descriptor. */
+int run_hold_port(int port);
+
 /* A port of 127.0.0.1 that was free a moment ago. */
 int run_free_port(void);
 
