@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -290,6 +291,30 @@ brain_check(void)
 	else
 		printf("the memory files: %s\n", strerror(-r));
 	return r == 0 && fflush(stdout) == 0 ? 0 : BRAIN_EXIT_FAILED;
+}
+
+int
+brain_check_words(int argc, char **argv)
+{
+	struct config_place place;
+	struct config_error error = {.text = ""};
+	struct options options;
+	int r = config_place_init(&place);
+
+	log_open("muster", LOG_INFO);
+	if (r == 0)
+		r = options_parse(argc, argv, &place, &options, &error);
+	if (r < 0) {
+		log_error("check: %s",
+			error.text[0] != '\0' ? error.text : strerror(-r));
+		return r == -EINVAL ? BRAIN_EXIT_USAGE : BRAIN_EXIT_FAILED;
+	}
+	for (size_t i = 0; i < options.set.count; i++)
+		printf("%s: %" PRId64 " of %s\n", options.set.apps[i]->name,
+			options.set.apps[i]->instances,
+			options.set.apps[i]->program);
+	options_fini(&options);
+	return fflush(stdout) == 0 ? 0 : BRAIN_EXIT_FAILED;
 }
 
 int

@@ -19,4 +19,8 @@ int brain_main(int argc, char **argv);
  */
 int brain_check(void);
 
+/* `musterd check WORDS`: whether the command line of a `run` is right; says
+ * which applications it describes. Returns the exit status of the process. */
+int brain_check_words(int argc, char **argv);
+
 #endif

@@ -21,5 +21,7 @@ main(int argc, char **argv)
 	}
 	if (argc > 0 && strcmp(argv[0], "musterd: check") == 0)
 		return brain_check();
+	if (argc > 1 && strcmp(argv[1], "check") == 0)
+		return brain_check_words(argc - 2, argv + 2);
 	return keeper_main(argc, argv, "/proc/self/exe");
 }

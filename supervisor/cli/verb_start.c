@@ -4,6 +4,7 @@
  * stood where the caller stands.
  */
 #include "ask_target.h"
+#include "config_js.h"
 #include "daemon.h"
 #include "home_option.h"
 #include "run_options.h"
@@ -48,10 +49,32 @@ describe(const struct call *call)
 		search);
 }
 
+/* A file in JavaScript is evaluated here, and stands as JSON in its place. Only
+ * the first word that could be one: what follows a program is the program's. */
+static int
+evaluate(const struct call *call, char *ret_path)
+{
+	for (char **word = call->words; *word != NULL; word++) {
+		if (strcmp(*word, "--") == 0)
+			return CLI_DONE;
+		if (!config_js_is(*word))
+			continue;
+		int code = config_js_evaluate("start", *word, ret_path);
+
+		if (code == CLI_DONE)
+			*word = ret_path;
+		else
+			*ret_path = '\0';
+		return code;
+	}
+	return CLI_DONE;
+}
+
 int
 verb_start(const struct call *call)
 {
 	const char *home = run_options_home(call->words);
+	char path[CONFIG_JS_PATH] = "";
 	int code;
 
 	if (home != NULL && !home_option_set(home))
@@ -63,7 +86,11 @@ verb_start(const struct call *call)
 		return CLI_USAGE;
 	}
 	code = daemon_ensure();
-	if (code != CLI_DONE)
-		return code;
-	return ask_method("start", describe(call), false, NULL);
+	if (code == CLI_DONE)
+		code = evaluate(call, path);
+	if (code == CLI_DONE)
+		code = ask_method("start", describe(call), false, NULL);
+	if (*path != '\0')
+		unlink(path);
+	return code;
 }

@@ -9,6 +9,7 @@
  */
 #include "config/config.h"
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "config/program.h"
 #include "config/users.h"
@@ -32,7 +33,7 @@ struct build {
 int
 config_place_init(struct config_place *ret_place)
 {
-	struct config_place place;
+	struct config_place place = {.env_name = NULL};
 	int error = sys_getcwd(place.directory, sizeof(place.directory));
 
 	if (error < 0)
@@ -68,6 +69,55 @@ unknown_key(struct build *build, const char *name)
 	return -EINVAL;
 }
 
+/* "env_production": variables that only count where that name is given. */
+static bool
+is_named_env(const char *name, const json_t *value)
+{
+	return strncmp(name, "env_", 4) == 0 && name[4] != '\0' &&
+	       json_is_object(value);
+}
+
+/* Whether a member that is no key may stand there; a word is said of those that
+ * change nothing. */
+static bool
+is_passed_over(const struct build *build, const char *name, const json_t *value)
+{
+	const char *why = keys_passed_over(name);
+
+	if (is_named_env(name, value))
+		return true;
+	if (why != NULL)
+		log_warn("%s%s%s %s: it is left out", build->context.where,
+			build->context.where[0] != '\0' ? "." : "", name, why);
+	return why != NULL;
+}
+
+/* The variables of `env`, and over them those of the env_NAME that counts. */
+static int
+read_environment(struct build *build, const struct key *key,
+	const json_t *object, const json_t *value)
+{
+	const struct config_place *place = build->context.place;
+	char name[KEY_NAME_MAX + 1];
+	json_t *named = NULL, *both;
+	int error;
+
+	if (place != NULL && place->env_name != NULL) {
+		snprintf(name, sizeof(name), "env_%.50s", place->env_name);
+		named = json_object_get(object, name);
+	}
+	if (!json_is_object(named))
+		return values_read(&build->context, key, value, build->config);
+	both = json_is_object(value) ? json_copy((json_t *)value)
+				     : json_object();
+	error = both == NULL || json_object_update(both, named) < 0
+			? -ENOMEM
+			: values_read(
+				  &build->context, key, both, build->config);
+	json_decref(both);
+	return error;
+}
+
 /* Every member of the object into its field. */
 static int
 read_given(struct build *build, const json_t *object)
@@ -83,6 +133,8 @@ read_given(struct build *build, const json_t *object)
 		const struct key *key = keys_find(name, strlen(name));
 		int error;
 
+		if (key == NULL && is_passed_over(build, name, value))
+			continue;
 		if (key == NULL)
 			return unknown_key(build, name);
 		if (seen[key - keys])
@@ -92,7 +144,10 @@ read_given(struct build *build, const json_t *object)
 		if (json_is_null(value))
 			continue;
 		seen[key - keys] = true;
-		error = values_read(&build->context, key, value, build->config);
+		error = key->type == KEY_TYPE_ENVIRONMENT
+				? read_environment(build, key, object, value)
+				: values_read(&build->context, key, value,
+					  build->config);
 		if (error < 0)
 			return error;
 		if (key->type == KEY_TYPE_USER)
@@ -105,8 +160,11 @@ read_given(struct build *build, const json_t *object)
 			json_t *fallback = json_loads(
 				keys[i].fallback, JSON_DECODE_ANY, NULL);
 
-			error = values_read(&build->context, &keys[i], fallback,
-				build->config);
+			error = keys[i].type == KEY_TYPE_ENVIRONMENT
+					? read_environment(build, &keys[i],
+						  object, fallback)
+					: values_read(&build->context, &keys[i],
+						  fallback, build->config);
 			json_decref(fallback);
 		}
 		if (error < 0)

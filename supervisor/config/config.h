@@ -134,6 +134,8 @@ struct config_error {
 struct config_place {
 	char directory[CONFIG_PATH_SIZE]; /* absolute */
 	const char *search;		  /* as PATH, borrowed, or NULL */
+	/* Which env_NAME of a file counts; borrowed, or NULL. */
+	const char *env_name;
 };
 
 /*
@@ -174,11 +176,10 @@ uint32_t config_portion_of(struct portion portion, uint32_t count);
 
 /*
  * A worker's environment before muster's own variables: the configuration's
- * own, else `base` (KEY=VALUE, ending with NULL), without what muster sets itself (MUSTER_*, LISTEN_*,
- * NOTIFY_SOCKET, WATCHDOG_*, NODE_CHANNEL_*, NODE_UNIQUE_ID), then env in the
- * place of equal names.
- * Returns a new list ending with NULL, to be freed by config_free_strings; NULL
- * without memory.
+ * own, else `base` (KEY=VALUE, ending with NULL), without what muster sets
+ * itself (MUSTER_*, LISTEN_*, NOTIFY_SOCKET, WATCHDOG_*, NODE_CHANNEL_*,
+ * NODE_UNIQUE_ID), then env in the place of equal names. Returns a new list
+ * ending with NULL, to be freed by config_free_strings; NULL without memory.
  */
 char **config_environment(const struct app_config *config, char *const *base);
 

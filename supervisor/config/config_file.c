@@ -5,7 +5,9 @@
  */
 #include "config/config_file.h"
 
+#include "base/log.h"
 #include "base/sys.h"
+#include "config/relaxed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +51,12 @@ find_apps(const json_t *value, const json_t **ret_apps,
 		return 0;
 	json_object_foreach((json_t *)value, name, member)
 	{
-		if (strcmp(name, "apps") != 0) {
+		/* PM2's remote deployment, which is other programs' business.
+		 */
+		if (strcmp(name, "deploy") == 0)
+			log_warn("\"deploy\" means nothing here: it is left "
+				 "out");
+		else if (strcmp(name, "apps") != 0) {
 			snprintf(error->text, sizeof(error->text),
 				"%.100s is unknown beside \"apps\"", name);
 			return -EINVAL;
@@ -179,6 +186,7 @@ config_file_read(const char *path, const struct config_place *place,
 	}
 	/* Some editors put a byte order mark in front. */
 	mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	relaxed_strip(text + mark, (size_t)size - mark);
 	value = json_loadb(text + mark, (size_t)size - mark,
 		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
 		&syntax);

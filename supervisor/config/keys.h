@@ -66,6 +66,13 @@ const struct key *keys_all(size_t *ret_count);
  */
 const struct key *keys_find(const char *name, size_t size);
 
+/*
+ * Why a name that is no key may stand in a file all the same: it is one of
+ * PM2's that means nothing here, or one that isn't there yet. Static, the
+ * middle of a sentence; NULL: it is neither.
+ */
+const char *keys_passed_over(const char *name);
+
 /* The key with this short option, or NULL. */
 const struct key *keys_find_letter(char letter);
 

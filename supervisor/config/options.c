@@ -19,7 +19,8 @@ struct parser {
 	int argc, at; /* `at`: the next word */
 	const struct config_place *place;
 	struct options *options;
-	json_t *app; /* what keys said */
+	json_t *app;	      /* what keys said */
+	const char *env_name; /* --env without a value: of a file */
 	struct config_error *error;
 };
 
@@ -125,6 +126,11 @@ add_pair(struct parser *parser, const struct key *key, const char *value)
 	char *name;
 	int failed;
 
+	if (equals == NULL && key->type == KEY_TYPE_ENVIRONMENT &&
+		*value != '\0') {
+		parser->env_name = value;
+		return 0;
+	}
 	if (equals == NULL || equals == value)
 		return wrong(parser, "--%s: \"%.100s\" is no %s",
 			spell(key->name).text, value, key->value);
@@ -352,8 +358,12 @@ static int
 read_file(struct parser *parser, const char *word)
 {
 	struct options *options = parser->options;
-	int error;
+	struct config_place place = *parser->place;
+	bool ended;
+	int error = read_options(parser, &ended);
 
+	if (error < 0)
+		return error;
 	if (parser->at < parser->argc)
 		return wrong(parser, "%.100s: nothing may follow the file",
 			parser->argv[parser->at]);
@@ -367,8 +377,9 @@ read_file(struct parser *parser, const char *word)
 	options->file = program_absolute(word, parser->place->directory);
 	if (options->file == NULL)
 		return -ENOMEM;
+	place.env_name = parser->env_name;
 	error = config_file_read(
-		options->file, parser->place, &options->set, parser->error);
+		options->file, &place, &options->set, parser->error);
 	if (error == 0 && options->only != NULL)
 		error = select_only(parser);
 	return error < 0 && error != -ENOMEM ? -EBADMSG : error;
@@ -413,6 +424,9 @@ build(struct parser *parser)
 	struct config_set *set = &parser->options->set;
 	int error;
 
+	if (parser->env_name != NULL)
+		return wrong(parser, "--env: \"%.100s\" is no KEY=VALUE",
+			parser->env_name);
 	set->apps = calloc(1, sizeof(*set->apps));
 	if (set->apps == NULL)
 		return -ENOMEM;

@@ -3,10 +3,11 @@
  * checks as a configuration file.
  *
  *	run [OPTIONS] [--] PROGRAM [ARG…]	run [OPTIONS] FILE.json
+ *[OPTIONS]
  *
  * The first word that isn't an option ends the options. A key is an option by
  * its name in kebab-case, as `--key VALUE` or `--key=VALUE`; a boolean as
- * `--key` or `--no-key`.
+ * `--key` or `--no-key`. With a file, `--env NAME` lets its env_NAME count.
  */
 #ifndef MUSTER_OPTIONS_H
 #define MUSTER_OPTIONS_H

@@ -215,7 +215,9 @@ Test(daemon, a_file)
 				"\"args\":\"1000\"},"
 				"{\"name\":\"b\",\"script\":\"/bin/sleep\","
 				"\"args\":\"1000\",\"instances\":2}]");
-	cr_expect_eq(MUSTER("start", path, "--only", "b"), 2);
+	cr_expect_eq(MUSTER("start", path, "b"), 2);
+	cr_expect_eq(MUSTER("start", path, "--only", "b"), 0, "%s",
+		home_said());
 	cr_expect_eq(
 		MUSTER("start", "--only", "b", path), 0, "%s", home_said());
 	expect_workers(2, "ready");
@@ -250,6 +252,39 @@ Test(daemon, a_file)
 	}
 	json_decref(before);
 	json_decref(after);
+}
+
+/* As it is: comments, a function's result, keys that mean nothing here. */
+Test(daemon, a_file_of_pm2)
+{
+	char path[256];
+
+	if (system("command -v node >/dev/null") != 0)
+		cr_skip("node is not installed");
+	snprintf(path, sizeof(path), "%s/ecosystem.config.js", home_folder());
+	write_file("ecosystem.config.js",
+		"// a PM2 file\n"
+		"module.exports = { apps: [{\n"
+		"  name: 'api', script: '/bin/sh', args: ['-c',\n"
+		"    'echo MODE=$MODE PORT=$PORT; exec sleep 1000'],\n"
+		"  instances: 2, exec_mode: 'fork', pmx: false, watch: false,\n"
+		"  maxRestarts: 3, env: { MODE: 'development', PORT: 3000 },\n"
+		"  env_production: { MODE: 'production' },\n"
+		"}], deploy: { production: { user: 'me' } } };\n");
+	cr_expect_eq(MUSTER("check", path), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "pmx means nothing here"));
+	cr_expect_not_null(strstr(home_said(), "api: 2 of /bin/sh"));
+	cr_expect_eq(home_count_keepers(), 0ul);
+	cr_expect_eq(MUSTER("start", path, "--env", "production"), 0, "%s",
+		home_said());
+	home_wait_file("logs/api.log", "MODE=production PORT=3000");
+	expect_workers(2, "ready");
+	write_file("ecosystem.config.js", "module.exports = nonsense;\n");
+	cr_expect_eq(MUSTER("start", path), 1);
+	cr_expect_not_null(strstr(home_said(), "nonsense"), "%s", home_said());
+	cr_expect_eq(MUSTER("check", path), 1);
+	write_file("ecosystem.config.js", "for (;;);\n");
+	expect_workers(2, "ready");
 }
 
 /* A worker's variable, as it printed it last. */

@@ -22,7 +22,7 @@ TestSuite(config, .timeout = 20);
 static struct config_place
 place(void)
 {
-	return (struct config_place){"/nowhere", "/usr/bin:/bin"};
+	return (struct config_place){"/nowhere", "/usr/bin:/bin", NULL};
 }
 
 static struct app_config *
@@ -501,7 +501,8 @@ put(const struct folder *folder, const char *name, const char *text, int mode)
 static struct folder
 make_folder(void)
 {
-	struct folder folder = {{"/tmp/muster-config-XXXXXX", "/usr/bin:/bin"}};
+	struct folder folder = {
+		{"/tmp/muster-config-XXXXXX", "/usr/bin:/bin", NULL}};
 
 	cr_assert_neq(mkdtemp(folder.place.directory), NULL);
 	return folder;
@@ -631,7 +632,7 @@ Test(config, wrong_files_apply_nothing)
 	static const struct {
 		const char *text, *says;
 	} wrong[] = {
-		{"{\"script\":\n  \"a\",}", "f.json:2:"},
+		{"{\"script\":\n  \"a\" \"b\"}", "f.json:2:"},
 		{"", "f.json:1:"},
 		{"{\"script\":\"a\",\"script\":\"b\"}", "duplicate"},
 		{"7", "write {\"apps\""},

@@ -83,3 +83,14 @@ Test(keys, nearest)
 	long_name[299] = '\0';
 	cr_expect_eq(keys_nearest(long_name), NULL);
 }
+
+Test(keys, names_that_change_nothing_may_stand_there)
+{
+	cr_expect_not_null(keys_passed_over("pmx"));
+	cr_expect_not_null(keys_passed_over("maxMemoryRestart"));
+	cr_expect_not_null(keys_passed_over("max-memory-restart"));
+	cr_expect_null(keys_passed_over("scirpt"));
+	/* What is a key is read. */
+	cr_expect_null(keys_passed_over("script"));
+	cr_expect_null(keys_find("pmx", 3));
+}

@@ -27,7 +27,7 @@ parse_in(const struct config_place *place, struct options *options,
 static int
 parse(struct options *options, char *const *argv)
 {
-	struct config_place place = {"/nowhere", "/usr/bin:/bin"};
+	struct config_place place = {"/nowhere", "/usr/bin:/bin", NULL};
 
 	return parse_in(&place, options, argv);
 }
@@ -156,7 +156,7 @@ Test(options, wrong_machine)
 
 Test(options, file)
 {
-	struct config_place place = {"/tmp/muster-options-XXXXXX", NULL};
+	struct config_place place = {"/tmp/muster-options-XXXXXX", NULL, NULL};
 	char path[CONFIG_PATH_SIZE + 16];
 	char *right[] = {"--raw", "x.json", NULL};
 	char *more[] = {"x.json", "y", NULL};
