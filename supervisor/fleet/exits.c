@@ -53,10 +53,11 @@ exits_describe(const struct state_exit *exit, char *ret_words, size_t size)
 	else if (exit->code == CLD_EXITED)
 		snprintf(ret_words, size, "exited with code %d", exit->status);
 	else
-		snprintf(ret_words, size, "was killed by SIG%s%s",
+		snprintf(ret_words, size, "was killed by SIG%s%s%s",
 			sigabbrev_np(exit->status) ? sigabbrev_np(exit->status)
 						   : "?",
-			exit->dumped ? " (core dumped)" : "");
+			exit->dumped ? " (core dumped)" : "",
+			exit->uptime_ms < 0 ? " before its program ran" : "");
 }
 
 void

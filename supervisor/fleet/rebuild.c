@@ -418,6 +418,7 @@ catch_up(struct fleet *fleet)
 		bool has_ended = all[i].row.state == KEEPER_ENDED;
 
 		if (process && all[i].row.state != KEEPER_STARTING &&
+			!all[i].row.never_ran &&
 			process->state.state == FSM_SPAWNING)
 			process_execed(process);
 		/* That step may have ended it, if only in a plan. */

@@ -84,21 +84,21 @@ static void
 read_exec_pipe(struct keeper *keeper, struct row *row)
 {
 	struct spawn_failure failure;
-	ssize_t got;
+	enum spawn_news news;
 
 	if (!row->process || row->exec_pipe < 0)
 		return;
-	got = sys_read(row->exec_pipe, &failure, sizeof(failure));
-	if (got == -EAGAIN)
+	news = spawn_read(row->exec_pipe, &row->executes, &failure);
+	if (news == SPAWN_NOTHING)
 		return;
 	keeper_watch(keeper, EPOLL_CTL_DEL, row->exec_pipe, 0, 0);
 	sys_close(row->exec_pipe);
 	row->exec_pipe = -1;
-	if (got == sizeof(failure)) {
+	if (news == SPAWN_FAILED) {
 		/* It is told when the child is reaped. */
 		row->failed_stage = failure.stage;
 		row->failed_error = failure.error;
-	} else {
+	} else if (news == SPAWN_EXECUTED) {
 		row->info.state = KEEPER_RUNNING;
 		link_news(keeper, row, NEWS_EXECED);
 	}
@@ -117,6 +117,7 @@ row_ended(struct keeper *keeper, struct row *row, const siginfo_t *how,
 	/* The child's end of the pipe is closed, so this tells all. */
 	read_exec_pipe(keeper, row);
 	table_clear_pid(&keeper->table, row);
+	row->info.never_ran = row->info.state == KEEPER_STARTING;
 	row->info.state = KEEPER_ENDED;
 	row->info.dumped = how->si_code == CLD_DUMPED;
 	row->info.code = how->si_code;

@@ -63,7 +63,8 @@ enum keeper_kind {
 	KEEPER_SPAWN,	 /* .process (never used before), one descriptor: the
 			    description (child_description.h). Answer: SPAWNED
 			    with a duplicate of the pidfd, then EXECED or
-			    FAILED; or FAILED alone */
+			    FAILED, or EXITED where it was killed before its
+			    exec; or FAILED alone */
 	KEEPER_SIGNAL,	 /* .process, .signal, .whole_group. No answer; a
 			    process that has ended is no error */
 	KEEPER_ACK_EXIT, /* .process: its exit is noted; the row is freed */
@@ -145,8 +146,8 @@ struct keeper_row {
 	uint32_t user_ms; /* CPU time, of the ended process */
 	uint32_t system_ms;
 	uint32_t memory_kib; /* largest resident set */
-	int32_t reserved;
-	int64_t ended_ns; /* CLOCK_MONOTONIC when it was reaped */
+	int32_t never_ran;   /* 1: it was killed before its exec; no EXECED */
+	int64_t ended_ns;    /* CLOCK_MONOTONIC when it was reaped */
 };
 
 struct keeper_record {

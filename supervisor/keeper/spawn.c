@@ -264,6 +264,8 @@ execute(struct plan *plan)
 	error = sys_sigprocmask(SIG_SETMASK, &none, NULL);
 	if (error)
 		return error;
+	/* Who ends without this was killed before it ran anything. */
+	sys_write(plan->exec_pipe, &(char){SPAWN_EXECUTES}, 1);
 	error = sys_execve(program, plan->argv, plan->env);
 	if (error != -ENOEXEC ||
 		sys_mmap(size, PROT_READ | PROT_WRITE,
@@ -355,6 +357,32 @@ clone_child(struct plan *plan, struct spawn_child *ret_child)
 		.exec_pipe = pipe[0],
 		.cgroup = plan->cgroup < 0 ? -1 : sys_dup(plan->cgroup, 0)};
 	return 0;
+}
+
+enum spawn_news
+spawn_read(int exec_pipe, bool *executes, struct spawn_failure *ret_failure)
+{
+	char bytes[1 + sizeof(*ret_failure)];
+	ssize_t got;
+
+	for (;;) {
+		const char *at = bytes;
+
+		got = sys_read(exec_pipe, bytes, sizeof(bytes));
+		if (got == -EAGAIN)
+			return SPAWN_NOTHING;
+		if (got <= 0)
+			return *executes ? SPAWN_EXECUTED : SPAWN_KILLED;
+		if (*at == SPAWN_EXECUTES) {
+			*executes = true;
+			at++;
+			got--;
+		}
+		if (got == sizeof(*ret_failure)) {
+			memcpy(ret_failure, at, sizeof(*ret_failure));
+			return SPAWN_FAILED;
+		}
+	}
 }
 
 void

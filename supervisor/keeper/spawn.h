@@ -7,10 +7,13 @@
 #include "keeper/keeper_protocol.h"
 #include "keeper/vault.h"
 
+#include <stdbool.h>
 #include <sys/resource.h>
 
-/* What a child writes to its socket when a step fails; nothing when none does.
- */
+/* What a child writes to its socket right before its exec … */
+enum { SPAWN_EXECUTES = 'x' }; /* no stage has this number */
+
+/* … and when a step fails. */
 struct spawn_failure {
 	uint32_t stage; /* enum keeper_stage */
 	int32_t error;	/* positive errno */
@@ -37,6 +40,21 @@ struct spawn_child {
 int spawn_child(int description, const struct vault *vault,
 	const struct rlimit *files, struct spawn_child *ret_child,
 	enum keeper_stage *ret_stage);
+
+/* What a child's socket tells. */
+enum spawn_news {
+	SPAWN_NOTHING,	/* yet */
+	SPAWN_EXECUTED, /* the program runs, or has run */
+	SPAWN_FAILED,	/* a step failed; the child is about to end */
+	SPAWN_KILLED,	/* it ended before its exec, and told no reason */
+};
+
+/*
+ * Reads it. `executes` is the caller's to keep between two calls, false at
+ * first. After anything but SPAWN_NOTHING the socket has told all.
+ */
+enum spawn_news spawn_read(
+	int exec_pipe, bool *executes, struct spawn_failure *ret_failure);
 
 /*
  * Lets a child execute its program. Until then it waits, and should the keeper

@@ -29,6 +29,7 @@ struct row {
 	int32_t failed_error;  /* positive errno */
 	int pidfd;
 	int exec_pipe; /* -1 once it has told what it had to */
+	bool executes; /* … that it is about to */
 	int cgroup;    /* directory, or -1 */
 	uint8_t news;  /* set of enum table_news */
 	bool queued;

@@ -106,6 +106,80 @@ Test(reload_hup, again_while_a_reload_runs)
 	run_stop(run);
 }
 
+/* The longest of the generations. */
+static long
+last_generation(struct run *run)
+{
+	json_t *listing = run_wait_status(run, WORKERS, "ready");
+	long highest = 0;
+
+	for (size_t i = 0; i < WORKERS; i++) {
+		long is = run_field(listing, i, "generation");
+		highest = is > highest ? is : highest;
+	}
+	json_decref(listing);
+	return highest;
+}
+
+/* Bytes that a process has to itself. */
+static long
+private_bytes(pid_t pid)
+{
+	char path[64];
+	long size = 0, resident = 0, shared = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	FILE *file = fopen(path, "re");
+	cr_assert_not_null(file);
+	cr_assert_eq(fscanf(file, "%ld %ld %ld", &size, &resident, &shared), 3);
+	fclose(file);
+	return (resident - shared) * 4096;
+}
+
+/* D05, E01: a thousand reloads that are asked for at once become a few, and
+ * leave nothing. */
+Test(reload_hup, a_storm_becomes_few_reloads)
+{
+	enum { STORM = 1000 };
+	int port;
+	struct run *run = start_server(&port);
+	struct load *load = load_start(port, 2, "/", false);
+
+	run_mark(run);
+	cr_assert(load_wait(load, 20));
+	long before = private_bytes(run_brain(run));
+	for (int i = 0; i < STORM; i++) {
+		run_signal(run, SIGHUP);
+		/* Some of them while others are being carried out. */
+		if (i % 50 == 0)
+			cr_assert(load_wait(load, 5));
+	}
+	/* What follows the last of them is the end of the last reload. */
+	cr_expect_eq(COMMAND(run, "reload", "web"), 0, "%s", run_said(run));
+	long after = last_generation(run);
+	cr_expect_geq(after, 3);
+	cr_expect_leq(after, STORM / 10, "%ld generations", after);
+	cr_assert(load_wait(load, 20));
+	expect_none_failed(load, "new connections");
+	run_check_mark(run);
+	cr_expect_lt(private_bytes(run_brain(run)), before + (4 << 20));
+	run_stop(run);
+}
+
+/* A second one while the first is carried out is one more, not two. */
+Test(reload_hup, a_second_hup_is_taken_together_with_the_first)
+{
+	int port;
+	struct run *run = start_server(&port);
+
+	run_signal(run, SIGHUP);
+	run_signal(run, SIGHUP);
+	wait_generation(run, 2);
+	cr_expect_eq(COMMAND(run, "reload", "web"), 0, "%s", run_said(run));
+	cr_expect_leq(last_generation(run), 4);
+	run_stop(run);
+}
+
 Test(reload_hup, term_in_the_middle)
 {
 	int port;

@@ -62,6 +62,38 @@ Test(stop, at_once_at_a_second_term)
 	run_finish(run, 0);
 }
 
+/* Nor does the death of the brain in between make the second a first one. */
+Test(stop, at_once_at_a_second_term_to_another_brain)
+{
+	struct run *run = RUN("-n", "2", "--name", "api", "--kill-timeout",
+		"600000", "--", ROGUE, "ignore=TERM", "say=up");
+	pid_t brain;
+
+	run_wait_count(run, RUN_OUT, "| up", 2);
+	run_signal(run, SIGTERM);
+	json_decref(run_wait_status(run, 2, "stopping"));
+	brain = run_brain(run);
+	cr_assert_eq(kill(brain, SIGKILL), 0);
+	run_wait_new_brain(run, brain);
+	json_decref(run_wait_status(run, 2, "stopping"));
+	run_signal(run, SIGINT);
+	run_finish(run, 0);
+}
+
+/* One that has said that it leaves has the time that is left, or none. */
+Test(stop, at_once_though_it_said_that_it_leaves)
+{
+	struct run *run = RUN("--name", "api", "--kill-timeout", "600000", "--",
+		ROGUE, "term=0", "join", "until=shutdown", "stopping",
+		"say=leaving");
+
+	run_wait(run, RUN_OUT, "kind=3");
+	run_signal(run, SIGTERM);
+	run_wait(run, RUN_OUT, "| leaving");
+	run_signal(run, SIGTERM);
+	run_finish(run, 0);
+}
+
 Test(stop, at_once_at_quit)
 {
 	struct run *run = RUN("-n", "2", "--name", "api", "--kill-timeout",

@@ -1,6 +1,9 @@
 /* keeper_test.c: promises of the keeper, each against a real process. */
 #include "keeper_rig.h"
 
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
 #include <sys/resource.h>
 
 TestSuite(keeper, .timeout = 100);
@@ -288,6 +291,60 @@ Test(keeper, signals_reach_the_leader_or_the_group)
 	rig_stop(&rig);
 }
 
+/* A stranger with this pid, leader of a group of its own; 0: not allowed. */
+static pid_t
+be_somebody_else(pid_t pid)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = 1};
+	long got = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (got == 0) {
+		setpgid(0, 0);
+		for (;;)
+			pause();
+	}
+	if (got > 0)
+		setpgid((pid_t)got, 0);
+	else
+		cr_assert_eq(errno, EPERM, "%s", strerror(errno));
+	return got < 0 ? 0 : (pid_t)got;
+}
+
+/* A11: a number that is somebody else's by now is never signalled. */
+Test(keeper, a_pid_that_is_used_again_is_left_alone)
+{
+	struct keeper_record exited;
+	pid_t pid, stranger;
+
+	rig_start(&rig);
+	pid = rig_run(&rig, 1, "exit 0", NULL, NULL);
+	exited = rig_expect(&rig, KEEPER_EXITED, NULL);
+	cr_assert_eq(exited.row.pid, pid);
+	stranger = be_somebody_else(pid);
+	/* Late, as a deadline that fires meanwhile; and under another brain. */
+	signal_row(1, SIGKILL, true);
+	signal_row(1, SIGKILL, false);
+	settle();
+	rig_replace_brain(&rig);
+	signal_row(1, SIGKILL, true);
+	settle();
+	rig_ack(&rig, 1);
+	signal_row(1, SIGKILL, true);
+	signal_row(1, SIGKILL, false);
+	settle();
+	if (stranger) {
+		cr_expect_eq(stranger, pid);
+		cr_expect_eq(waitpid(stranger, NULL, WNOHANG), 0, "it died");
+		kill(stranger, SIGKILL);
+		waitpid(stranger, NULL, 0);
+	}
+	rig_stop(&rig);
+	if (!stranger)
+		cr_skip_test("no right to choose a pid");
+}
+
 Test(keeper, an_exit_is_kept_until_a_brain_has_noted_it)
 {
 	struct keeper_record row;
@@ -487,6 +544,45 @@ Test(keeper, signals_are_told_and_counted)
 	}
 	kill(rig.keeper, SIGTSTP);
 	cr_assert_eq(rig_expect(&rig, KEEPER_SIGNALLED, NULL).signal, SIGTSTP);
+	rig_stop(&rig);
+}
+
+/*
+ * E01: a storm, while children come and go and the brain doesn't listen, is one
+ * signal; none of the exits is lost; and a stop is still a stop.
+ */
+Test(keeper, a_storm_of_signals_is_one)
+{
+	enum { CHILDREN = 20, STORM = 10000 };
+	int hups = 0, exits = 0;
+
+	rig_start(&rig);
+	for (uint64_t i = 1; i <= CHILDREN; i++) {
+		static const char *const argv[] = {"/bin/true", NULL};
+
+		build_start(&builder);
+		build_program(&builder, argv, argv + 1);
+		rig_spawn(&rig, i, &builder);
+		for (int k = 0; k < STORM / CHILDREN; k++)
+			kill(rig.keeper, SIGHUP);
+	}
+	while (exits < CHILDREN) {
+		struct keeper_record record = rig_hear(&rig, NULL);
+
+		hups += record.kind == KEEPER_SIGNALLED;
+		exits += record.kind == KEEPER_EXITED;
+	}
+	cr_expect_geq(hups, 1);
+	/* Those that come before one is told are one. */
+	cr_expect_leq(hups, STORM / 50, "%d times", hups);
+	kill(rig.keeper, SIGTERM);
+	for (;;) {
+		struct keeper_record record = rig_hear(&rig, NULL);
+
+		cr_assert_eq(record.kind, KEEPER_SIGNALLED);
+		if (record.signal == SIGTERM)
+			break;
+	}
 	rig_stop(&rig);
 }
 

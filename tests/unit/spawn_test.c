@@ -5,7 +5,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -59,20 +61,23 @@ try_with_seals(struct spawn_child *ret_child, int seals)
 	return error;
 }
 
-/* What the child's pipe says, after it was reaped: 0 for nothing. */
-static int
+/* What the child's pipe says, and how it ended. */
+static enum spawn_news
 finish(struct spawn_child *child, struct spawn_failure *ret_failure,
 	int *ret_status)
 {
 	struct pollfd end = {.fd = child->exec_pipe, .events = POLLIN};
-	ssize_t got;
+	enum spawn_news news;
+	bool executes = false;
 
-	poll(&end, 1, 10000);
-	got = read(child->exec_pipe, ret_failure, sizeof(*ret_failure));
+	do {
+		poll(&end, 1, 10000);
+		news = spawn_read(child->exec_pipe, &executes, ret_failure);
+	} while (news == SPAWN_NOTHING);
 	waitpid(child->pid, ret_status, 0);
 	close(child->exec_pipe);
 	close(child->pidfd);
-	return (int)got;
+	return news;
 }
 
 /* Starts what was built; the failure that it must come to. */
@@ -84,7 +89,7 @@ expect_failure(uint32_t failed, int error)
 	int status;
 
 	cr_assert_eq(try_with_seals(&child, BUILD_ALL_SEALS), 0);
-	cr_assert_eq(finish(&child, &failure, &status), sizeof(failure));
+	cr_assert_eq(finish(&child, &failure, &status), SPAWN_FAILED);
 	cr_assert_eq(failure.stage, failed, "stage %u", failure.stage);
 	cr_assert_eq(failure.error, error, "%s", strerror(failure.error));
 	cr_assert_eq(WEXITSTATUS(status), 127);
@@ -104,7 +109,7 @@ run_shell(void)
 	cr_assert_eq(vault_put(&vault, "out", ends[1]), 0);
 	cr_assert_eq(try_with_seals(&child, BUILD_ALL_SEALS), 0);
 	vault_drop(&vault, "out");
-	cr_assert_eq(finish(&child, &failure, &status), 0);
+	cr_assert_eq(finish(&child, &failure, &status), SPAWN_EXECUTED);
 	got = read(ends[0], text, sizeof(text) - 1);
 	text[got < 0 ? 0 : got] = '\0';
 	close(ends[0]);
@@ -130,7 +135,7 @@ Test(spawn, runs_the_example)
 	build_example();
 	cr_assert_eq(try_with_seals(&child, BUILD_ALL_SEALS), 0);
 	cr_assert_eq(child.cgroup, -1);
-	cr_assert_eq(finish(&child, &failure, &status), 0);
+	cr_assert_eq(finish(&child, &failure, &status), SPAWN_EXECUTED);
 	cr_assert_eq(status, 0);
 }
 
@@ -490,4 +495,93 @@ Test(spawn, a_child_that_is_not_released_ends_with_its_keeper)
 	cr_assert(WIFEXITED(status));
 	cr_expect_eq(WEXITSTATUS(status), 127);
 	close(child.pidfd);
+}
+
+/* Starts the example and exits with what was told, plus 10. */
+_Noreturn static void
+start_traced(void)
+{
+	struct spawn_failure failure;
+	struct spawn_child child;
+	int fd = build_file(&builder, BUILD_ALL_SEALS), status;
+	sigset_t all;
+
+	/* As in a keeper: one that is dead isn't released, and that's all. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+	if (spawn_child(fd, &vault, &files, &child, &stage) != 0)
+		_exit(1);
+	spawn_release(child.exec_pipe);
+	_exit(10 + (int)finish(&child, &failure, &status));
+}
+
+/*
+ * A start whose child is killed behind `steps` entries and exits of system
+ * calls: what is told. `ret_executed`: the exec was over by then, `ret_ended`:
+ * there were not so many.
+ */
+static enum spawn_news
+kill_after(int steps, bool *ret_executed, bool *ret_ended)
+{
+	const long follow = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+			    PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
+	pid_t starter = fork();
+	unsigned long child = 0;
+	int status;
+
+	if (starter == 0)
+		start_traced();
+	cr_assert_eq(waitpid(starter, &status, __WALL), starter);
+	ptrace(PTRACE_SETOPTIONS, starter, NULL, follow);
+	ptrace(PTRACE_CONT, starter, NULL, NULL);
+	cr_assert_eq(waitpid(starter, &status, __WALL), starter);
+	cr_assert_eq(ptrace(PTRACE_GETEVENTMSG, starter, NULL, &child), 0);
+	ptrace(PTRACE_DETACH, starter, NULL, NULL);
+	cr_assert_eq(waitpid((pid_t)child, &status, __WALL), (pid_t)child);
+	ptrace(PTRACE_SETOPTIONS, child, NULL,
+		PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL);
+	*ret_executed = false;
+	for (int i = 0; i < steps && WIFSTOPPED(status); i++) {
+		ptrace(PTRACE_SYSCALL, child, NULL, NULL);
+		cr_assert_eq(
+			waitpid((pid_t)child, &status, __WALL), (pid_t)child);
+		*ret_executed |=
+			status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8);
+	}
+	*ret_ended = !WIFSTOPPED(status);
+	if (!*ret_ended) {
+		kill((pid_t)child, SIGKILL);
+		waitpid((pid_t)child, &status, __WALL);
+	}
+	cr_assert_eq(waitpid(starter, &status, 0), starter);
+	cr_assert(WIFEXITED(status), "%x after %d steps", status, steps);
+	return (enum spawn_news)(WEXITSTATUS(status) - 10);
+}
+
+/* A04: whoever dies between fork and exec never counts as executed. */
+Test(spawn, a_kill_at_each_step_is_told_from_an_exec)
+{
+	bool executed = false, ended = false;
+	int early = 0, steps;
+
+	build_example();
+	for (steps = 0; !ended && !executed; steps++) {
+		enum spawn_news news = kill_after(steps, &executed, &ended);
+
+		cr_assert_not(ended && !executed);
+		if (executed)
+			cr_assert_eq(news, SPAWN_EXECUTED, "step %d", steps);
+		else if (news == SPAWN_EXECUTED)
+			early++;
+		else
+			cr_assert(news == SPAWN_KILLED && early == 0,
+				"step %d: %d", steps, (int)news);
+	}
+	cr_expect_gt(steps, 30);
+	/* Said right before: the exit of that call, the entry of the exec. */
+	cr_expect_leq(early, 2);
+	cr_assert_eq(kill_after(100000, &executed, &ended), SPAWN_EXECUTED);
+	cr_expect(executed && ended);
 }
