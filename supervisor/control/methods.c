@@ -78,8 +78,8 @@ methods_answer(const char *error, void *data)
 	} else if (error == NULL) {
 		peer_reply(client->peer, question->id, NULL);
 	} else {
-		peer_error(client->peer, question->id, question->failure,
-			error);
+		peer_error(
+			client->peer, question->id, question->failure, error);
 	}
 	free(question);
 }
@@ -343,6 +343,8 @@ static const struct {
 	{"signal", false, methods_signal},
 	{"reset", false, methods_reset},
 	{"kill", false, methods_kill},
+	{"logs", false, methods_logs},
+	{"describe", false, methods_describe},
 	{"reopen", false, methods_reopen},
 	{"why", false, methods_why},
 	{"events", false, methods_events},

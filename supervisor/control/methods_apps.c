@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "config/options.h"
 #include "methods.h"
+#include "status.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -116,6 +117,92 @@ methods_signal(struct client *client, uint64_t id, json_t *params)
 	result = json_pack("{s:I}", "signalled",
 		(json_int_t)fleet_send_signal(client->fleet, &target, signal));
 	peer_reply(client->peer, id, result);
+	json_decref(result);
+}
+
+/* Whether one of the objects is about the application. */
+static bool
+lists_app(const json_t *list, const char *app)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(list, i, entry)
+	{
+		const char *name = json_text(entry, "app");
+
+		if (name != NULL && strcmp(name, app) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+add_file(json_t *files, const struct slot_view *view, const char *stream,
+	const char *path)
+{
+	if (path != NULL)
+		(void)json_array_append_new(
+			files, json_pack("{s:s, s:s, s:s}", "app", view->app,
+				       "stream", stream, "path", path));
+}
+
+/* Which files hold what the workers print; the first of each application tells
+ * for all. */
+void
+methods_logs(struct client *client, uint64_t id, json_t *params)
+{
+	struct fleet_target target;
+	json_t *files, *result;
+
+	if (!methods_find(client, id, params, &target))
+		return;
+	files = json_array();
+	for (const struct slot *slot = fleet_next_slot(client->fleet, NULL);
+		slot != NULL; slot = fleet_next_slot(client->fleet, slot)) {
+		struct slot_view view;
+
+		if (!fleet_target_has(&target, slot))
+			continue;
+		slot_read(slot, &view);
+		if (lists_app(files, view.app))
+			continue;
+		add_file(files, &view, "out", view.out_file);
+		add_file(files, &view, "err", view.error_file);
+	}
+	result = json_pack("{s:o}", "files", files);
+	if (result != NULL)
+		peer_reply(client->peer, id, result);
+	else
+		methods_refuse(client, id, -ENOMEM);
+	json_decref(result);
+}
+
+void
+methods_describe(struct client *client, uint64_t id, json_t *params)
+{
+	struct fleet_target target;
+	json_t *apps, *result;
+
+	if (!methods_find(client, id, params, &target))
+		return;
+	apps = json_array();
+	for (const struct slot *slot = fleet_next_slot(client->fleet, NULL);
+		slot != NULL; slot = fleet_next_slot(client->fleet, slot)) {
+		struct slot_view view;
+
+		slot_read(slot, &view);
+		if (!fleet_target_has(&target, slot) ||
+			lists_app(apps, view.app))
+			continue;
+		(void)json_array_append_new(
+			apps, status_app(client->fleet, slot, &target));
+	}
+	result = json_pack("{s:o}", "apps", apps);
+	if (result != NULL)
+		peer_reply(client->peer, id, result);
+	else
+		methods_refuse(client, id, -ENOMEM);
 	json_decref(result);
 }
 

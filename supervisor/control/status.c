@@ -82,6 +82,56 @@ status_worker(const struct slot *slot)
 		(int)view.unkillable);
 }
 
+/* Whether a variable's name says that its value is nobody's business. */
+static bool
+is_secret(const char *name)
+{
+	static const char *const words[] = {"SECRET", "TOKEN", "PASS", "KEY",
+		"AUTH", "CRED", "PRIVATE", "DSN", "DATABASE_URL"};
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (strcasestr(name, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+static void
+mask_secrets(json_t *environment)
+{
+	const char *name;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe(environment, next, name, value)
+	{
+		if (is_secret(name))
+			(void)json_object_set_new(
+				environment, name, json_string("********"));
+	}
+}
+
+json_t *
+status_app(const struct fleet *fleet, const struct slot *slot,
+	const struct fleet_target *target)
+{
+	json_t *configuration = slot_configuration(slot);
+	json_t *workers = json_array();
+	struct slot_view view, other;
+
+	slot_read(slot, &view);
+	mask_secrets(json_object_get(configuration, "env"));
+	for (const struct slot *at = fleet_next_slot(fleet, NULL); at != NULL;
+		at = fleet_next_slot(fleet, at)) {
+		slot_read(at, &other);
+		if (strcmp(other.app, view.app) == 0 &&
+			fleet_target_has(target, at))
+			(void)json_array_append_new(workers, status_worker(at));
+	}
+	return json_pack("{s:s, s:s, s:o, s:o}", "app", view.app, "namespace",
+		view.namespace, "configuration", configuration, "workers",
+		workers);
+}
+
 json_t *
 status_list(const struct fleet *fleet)
 {

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 struct fleet;
+struct fleet_target;
 struct slot;
 
 /*
@@ -17,6 +18,14 @@ json_t *status_worker(const struct slot *slot);
 
 /* All workers, an array. New reference, or NULL without memory. */
 json_t *status_list(const struct fleet *fleet);
+
+/*
+ * The application of a slot, with those of its workers that `target` means:
+ * {"app", "namespace", "configuration", "workers"}. Values of variables that
+ * may be secrets are masked. New reference, or NULL without memory.
+ */
+json_t *status_app(const struct fleet *fleet, const struct slot *slot,
+	const struct fleet_target *target);
 
 /* How a worker's last processes ended, newest first, as `muster why --json`
  * shows it. New reference, or NULL without memory. */

@@ -493,12 +493,20 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.messages_out = slot->earlier_out + counters.messages_out,
 		.queue_bytes = counters.queue_bytes,
 		.listen = &slot->version->config->listen,
+		.out_file = slot->version->config->out_file,
+		.error_file = slot->version->config->error_file,
 		.notice = process ? process->status : "",
 		.in_flight = process ? process->in_flight : 0,
 		.connections = process && process->peer
 				       ? peer_connections(process->peer)
 				       : 0,
 	};
+}
+
+json_t *
+slot_configuration(const struct slot *slot)
+{
+	return config_to_json(slot->app->version->config);
 }
 
 const char *

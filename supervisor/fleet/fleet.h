@@ -263,7 +263,8 @@ struct slot_view {
 	int64_t exit_wall_ms; /* since 1970 */
 	bool unkillable;
 	uint64_t messages_in, messages_out, queue_bytes;
-	const struct listen_list *listen; /* as configured */
+	const struct listen_list *listen;  /* as configured */
+	const char *out_file, *error_file; /* NULL: none */
 	const char *notice;   /* the worker's own words (STATUS=), or "" */
 	uint32_t in_flight;   /* as it said last */
 	uint32_t connections; /* handed over to it and not done */
@@ -276,6 +277,10 @@ struct slot_view {
 const struct slot *fleet_next_slot(
 	const struct fleet *fleet, const struct slot *after);
 void slot_read(const struct slot *slot, struct slot_view *ret_view);
+
+/* The configuration in force of the slot's application (config_to_json). New
+ * reference, or NULL without memory. */
+json_t *slot_configuration(const struct slot *slot);
 
 /* Where the listener of an entry of slot_view.listen really listens: the kernel
  * chooses the port for 0. Borrowed until the loop's next turn. */

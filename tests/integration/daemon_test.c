@@ -216,8 +216,8 @@ Test(daemon, a_file)
 				"{\"name\":\"b\",\"script\":\"/bin/sleep\","
 				"\"args\":\"1000\",\"instances\":2}]");
 	cr_expect_eq(MUSTER("start", path, "b"), 2);
-	cr_expect_eq(MUSTER("start", path, "--only", "b"), 0, "%s",
-		home_said());
+	cr_expect_eq(
+		MUSTER("start", path, "--only", "b"), 0, "%s", home_said());
 	cr_expect_eq(
 		MUSTER("start", "--only", "b", path), 0, "%s", home_said());
 	expect_workers(2, "ready");
@@ -362,4 +362,43 @@ Test(daemon, output_goes_to_a_file)
 	(void)home_brain(brain);
 	cr_expect_eq(MUSTER("signal", "USR1", "talk"), 0, "%s", home_said());
 	home_wait_file("logs/talk.log", "three");
+}
+
+/* The end of the files, safe to print, and no more than was asked for. */
+Test(daemon, logs_are_shown)
+{
+	cr_assert_eq(MUSTER("start", "--name", "talk", "--", ROGUE, "print=30",
+			     "err=red \033[31m", "until=never"),
+		0);
+	cr_assert_eq(
+		MUSTER("start", "--name", "other", "--error-file", "/dev/null",
+			"--", ROGUE, "say=hello", "until=never"),
+		0, "%s", home_said());
+	home_wait_file("logs/talk.log", "line 29");
+	home_wait_file("logs/talk.log", "red");
+	home_wait_file("logs/other.log", "hello");
+	cr_expect_eq(
+		MUSTER("logs", "talk", "--lines", "40"), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "line 0\n"));
+	cr_expect_not_null(strstr(home_said(), "red \\x1b[31m"));
+	cr_expect_eq(MUSTER("logs", "talk", "--lines", "2"), 0);
+	cr_expect_null(strstr(home_said(), "line 0\n"));
+	cr_expect_eq(MUSTER("logs", "--lines", "1"), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "other | "));
+	cr_expect_not_null(strstr(home_said(), "talk | "));
+	cr_expect_eq(MUSTER("logs", "nobody"), 4);
+	cr_expect_eq(MUSTER("logs", "--lines", "x"), 2);
+}
+
+Test(daemon, an_application_is_described)
+{
+	cr_assert_eq(MUSTER("start", "--name", "s", "-e", "API_TOKEN=hidden",
+			     "-e", "COLOR=blue", "--", "sleep", "9"),
+		0);
+	cr_expect_eq(MUSTER("describe", "s"), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "blue"));
+	cr_expect_null(strstr(home_said(), "hidden"));
+	cr_expect_eq(MUSTER("describe", "s", "--json"), 0);
+	cr_expect_null(strstr(home_said(), "hidden"));
+	cr_expect_eq(MUSTER("describe", "x"), 4);
 }
