@@ -257,8 +257,11 @@ pair_tidy(struct pair *pair, const struct keeper_record *record)
 	struct keeper_record *list =
 		pair_grow(pair->tidy, pair->tidy_count, sizeof(*list));
 
-	if (!list)
+	/* Then it leaves in turn, if it can. */
+	if (!list) {
+		(void)pair_send(pair, record, -1, false, true);
 		return;
+	}
 	pair->tidy = list;
 	list[pair->tidy_count++] = *record;
 }

@@ -27,7 +27,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RETRY_MS = 100 };
+
 /* The object --------------------------------------------------------------- */
+
+static void
+on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	slot_start(timer->data);
+}
 
 int
 slot_load(struct app *app, struct version *version, uint32_t row,
@@ -41,6 +51,8 @@ slot_load(struct app *app, struct version *version, uint32_t row,
 	slot->app = app;
 	slot->row = row;
 	slot->state = *state;
+	ev_timer_init(&slot->retry, on_retry, RETRY_MS / 1e3, 0.);
+	slot->retry.data = slot;
 	slot->earlier_in = state->messages_in;
 	slot->earlier_out = state->messages_out;
 	slot->endpoint = endpoint_new(app->group, state->id, state->instance);
@@ -115,6 +127,7 @@ slot_free(struct slot **slot)
 			break;
 		}
 	}
+	ev_timer_stop(at->app->fleet->setup.loop, &at->retry);
 	reuseport_forget(at);
 	process_free(&at->main);
 	process_free(&at->incoming);
@@ -226,6 +239,8 @@ slot_status(const struct slot *slot)
 		return "reloading";
 	if (!process)
 		process = slot->outgoing;
+	if (!process && ev_is_active(&slot->retry) && slot_is_wanted(slot))
+		return "backoff";
 	if (!process)
 		return slot->state.rest == STATE_ERRORED ? "errored"
 							 : "stopped";
@@ -253,6 +268,15 @@ plan_main(struct slot *slot)
 	int r = process_plan(slot, STATE_MAIN, slot->version,
 		slot->state.start_ns, &slot->main);
 
+	if (r == -ENOMEM) {
+		/* No reason to give it up: there may be some in a moment. */
+		log_warn("%s.%u can't be started yet: %s", app_name(slot->app),
+			slot->state.instance, strerror(-r));
+		ev_timer_set(&slot->retry, RETRY_MS / 1e3, 0.);
+		ev_timer_start(slot->app->fleet->setup.loop, &slot->retry);
+		slot_refresh(slot);
+		return;
+	}
 	if (r < 0) {
 		log_error("%s.%u can't be started: %s", app_name(slot->app),
 			slot->state.instance, strerror(-r));

@@ -32,7 +32,8 @@ struct slot {
 	bool start_waits_back;
 	bool was_ready, was_dormant; /* what the exchange knows */
 	struct peer *receiver;
-	ev_timer look; /* while it goes: at its queues, see reuseport.c */
+	ev_timer retry; /* there was no memory for its next process */
+	ev_timer look;	/* while it goes: at its queues, see reuseport.c */
 	uint32_t looks_empty;
 	struct instant retire_deadline;
 	uint64_t last_handed; /* fleet.handed at its last connection */
