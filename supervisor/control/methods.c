@@ -344,6 +344,8 @@ static const struct {
 	{"reset", false, methods_reset},
 	{"kill", false, methods_kill},
 	{"logs", false, methods_logs},
+	{"dump", false, methods_dump},
+	{"resurrect", false, methods_resurrect},
 	{"describe", false, methods_describe},
 	{"reopen", false, methods_reopen},
 	{"why", false, methods_why},

@@ -58,7 +58,7 @@ typedef void methods_function(
 	struct client *client, uint64_t id, json_t *params);
 methods_function methods_start, methods_stop, methods_restart, methods_delete,
 	methods_scale, methods_signal, methods_reset, methods_kill,
-	methods_logs, methods_describe;
+	methods_logs, methods_describe, methods_dump, methods_resurrect;
 
 /*
  * Carries out the method `name` for an admitted client, or refuses it: unknown,

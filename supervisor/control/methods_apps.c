@@ -207,6 +207,34 @@ methods_describe(struct client *client, uint64_t id, json_t *params)
 }
 
 void
+methods_dump(struct client *client, uint64_t id, json_t *params)
+{
+	json_t *result = fleet_dump(client->fleet);
+
+	(void)params;
+	if (result != NULL)
+		peer_reply(client->peer, id, result);
+	else
+		methods_refuse(client, id, -ENOMEM);
+	json_decref(result);
+}
+
+void
+methods_resurrect(struct client *client, uint64_t id, json_t *params)
+{
+	char words[FLEET_WORDS_SIZE];
+	struct question *question = methods_ask(client, id, "app-start-failed");
+
+	if (question == NULL)
+		return;
+	if (fleet_resurrect(client->fleet, params, methods_answer, question,
+		    words) == 0)
+		return;
+	methods_withdraw(question);
+	peer_error(client->peer, id, "app-start-failed", words);
+}
+
+void
 methods_kill(struct client *client, uint64_t id, json_t *params)
 {
 	(void)params;

@@ -49,8 +49,8 @@ struct fleet {
 	uint32_t random;
 	ev_prepare turn_end;
 	ev_timer last_words;
-	ev_timer quiet;		 /* of safe mode */
-	char *logs; /* of a daemon: its log files' folder; NULL: `run` */
+	ev_timer quiet; /* of safe mode */
+	char *logs;	/* of a daemon: its log files' folder; NULL: `run` */
 	struct operation *operations; /* somebody waits for */
 	char *program;		 /* where musterd was started from, or NULL */
 	struct upgrade *upgrade; /* under way, or NULL */
@@ -62,6 +62,7 @@ struct fleet {
 	bool is_loaded;		     /* fleet_rebuild is over */
 	bool has_ended;
 	bool is_abandoned; /* the keeper is gone */
+	bool adds_stopped; /* new applications don't start: see dump.c */
 	bool is_closing;   /* or loading: only memory is freed */
 };
 

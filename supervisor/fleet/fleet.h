@@ -200,6 +200,21 @@ int64_t fleet_instances(const struct fleet *fleet, const char *app);
 /* Whether a program of the application ever ran. */
 bool fleet_was_started(const struct fleet *fleet, const char *app);
 
+/*
+ * What `resurrect` needs of all applications: {"version":1,"apps":[{
+ * "configuration", "instances", "stopped"}]}, secrets included. New reference,
+ * or NULL without memory.
+ */
+json_t *fleet_dump(const struct fleet *fleet);
+
+/*
+ * Starts an application out of such an object (borrowed). `done` as in
+ * fleet_operate. Returns 0, or a negative errno with the words in `ret_words`
+ * of FLEET_WORDS_SIZE bytes.
+ */
+int fleet_resurrect(struct fleet *fleet, json_t *app, fleet_done *done,
+	void *data, char *ret_words);
+
 /* Sends a signal to the workers of `target`, not to their groups. Returns how
  * many got it. */
 unsigned fleet_send_signal(

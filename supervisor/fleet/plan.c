@@ -368,8 +368,13 @@ carry_out(struct fleet *fleet, struct opening *opening, struct change *change,
 		r = plan_app(fleet, opening, change, &state, &row);
 		if (r >= 0)
 			r = rebuild_app(fleet, row, &state, &app);
-		for (size_t i = 0; r >= 0 && i < app->slot_count; i++)
-			slot_start(app->slots[i]);
+		for (size_t i = 0; r >= 0 && i < app->slot_count; i++) {
+			if (fleet->adds_stopped)
+				slot_stop(app->slots[i], STATE_STOPPED,
+					STOP_STOP, false);
+			else
+				slot_start(app->slots[i]);
+		}
 		if (r >= 0)
 			done(NULL, data);
 		return r;

@@ -20,31 +20,58 @@
 /* What stands beside the keys in a sealed configuration. */
 #define ENVIRONMENT " environment"
 
-static char **read_environment(const json_t *list);
+static char **
+read_environment(const json_t *list)
+{
+	size_t count = json_array_size(list), used = 0;
+	const char **texts = calloc(count + 1, sizeof(*texts));
+	char **copy;
+
+	if (!texts)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		texts[used] = json_string_value(json_array_get(list, i));
+		used += texts[used] != NULL;
+	}
+	copy = config_copy_strings((char *const *)texts);
+	free(texts);
+	return copy;
+}
+
+int
+version_from_json(json_t *json, struct app_config **ret_config,
+	struct config_error *ret_error)
+{
+	json_t *list = json_incref(json_object_get(json, ENVIRONMENT));
+	struct app_config *config = NULL;
+	int r;
+
+	(void)json_object_del(json, ENVIRONMENT);
+	r = config_from_json(json, NULL, "", &config, ret_error);
+	if (r >= 0 && list) {
+		config->environment = read_environment(list);
+		if (!config->environment) {
+			config_free(&config);
+			r = -ENOMEM;
+		}
+	}
+	json_decref(list);
+	if (r >= 0)
+		*ret_config = config;
+	return r;
+}
 
 static int
 make(struct fleet *fleet, uint32_t number, json_t *json,
 	struct version **ret_version)
 {
 	struct version *version = calloc(1, sizeof(*version));
-	json_t *list = json_incref(json_object_get(json, ENVIRONMENT));
 	struct config_error error;
 	int r;
 
-	if (!version) {
-		json_decref(list);
+	if (!version)
 		return -ENOMEM;
-	}
-	(void)json_object_del(json, ENVIRONMENT);
-	r = config_from_json(json, NULL, "", &version->config, &error);
-	if (r >= 0 && list) {
-		version->config->environment = read_environment(list);
-		if (!version->config->environment)
-			r = -ENOMEM;
-	}
-	json_decref(list);
-	if (r == -ENOMEM)
-		config_free(&version->config);
+	r = version_from_json(json, &version->config, &error);
 	if (r < 0) {
 		free(version);
 		if (r != -ENOMEM)
@@ -59,9 +86,8 @@ make(struct fleet *fleet, uint32_t number, json_t *json,
 	return 0;
 }
 
-/* The configuration, and beside its keys the environment. */
-static json_t *
-write_json(const struct app_config *config)
+json_t *
+version_to_json(const struct app_config *config)
 {
 	json_t *json = config_to_json(config);
 	json_t *list;
@@ -79,27 +105,11 @@ write_json(const struct app_config *config)
 	return json;
 }
 
-static char **
-read_environment(const json_t *list)
-{
-	size_t count = json_array_size(list);
-	const char **texts = calloc(count + 1, sizeof(*texts));
-	char **copy;
-
-	if (!texts)
-		return NULL;
-	for (size_t i = 0; i < count; i++)
-		texts[i] = json_string_value(json_array_get(list, i));
-	copy = config_copy_strings((char *const *)texts);
-	free(texts);
-	return copy;
-}
-
 int
 version_seal(struct fleet *fleet, const struct app_config *config,
 	uint32_t *ret_number)
 {
-	json_t *json = write_json(config);
+	json_t *json = version_to_json(config);
 	char name[KEEPER_NAME_SIZE];
 	uint32_t number = core_next_number(fleet);
 	int fd, r;

@@ -10,6 +10,8 @@
 
 #include "config/config.h"
 
+#include <jansson.h>
+
 #include <stdint.h>
 
 struct fleet;
@@ -36,6 +38,12 @@ int version_seal(struct fleet *fleet, const struct app_config *config,
  */
 int version_load(
 	struct fleet *fleet, uint32_t number, struct version **ret_version);
+
+/* The configuration, with the environment beside its keys, as it is sealed: new
+ * reference, or NULL without memory; and back: as config_from_json. */
+json_t *version_to_json(const struct app_config *config);
+int version_from_json(json_t *json, struct app_config **ret_config,
+	struct config_error *ret_error);
 
 /* One more reference; NULL is fine. */
 struct version *version_hold(struct version *version);

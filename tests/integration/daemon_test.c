@@ -402,3 +402,101 @@ Test(daemon, an_application_is_described)
 	cr_expect_null(strstr(home_said(), "hidden"));
 	cr_expect_eq(MUSTER("describe", "x"), 4);
 }
+
+static void
+expect_mode(const char *name, unsigned mode)
+{
+	struct stat status;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", home_folder(), name);
+	cr_assert_eq(stat(path, &status), 0);
+	cr_expect_eq(status.st_mode & 0777, mode);
+}
+
+/* Number, environment, and what was stopped. */
+static void
+expect_resurrected(void)
+{
+	json_t *listing = home_ls();
+
+	cr_assert_eq(json_array_size(listing), 4ul, "%s", home_said());
+	for (size_t i = 0; i < 4; i++) {
+		bool is_a = strcmp(home_text(listing, i, "app"), "a") == 0;
+
+		cr_expect_str_eq(home_text(listing, i, "status"),
+			is_a ? "ready" : "stopped");
+	}
+	json_decref(listing);
+}
+
+Test(daemon, saved_and_resurrected)
+{
+	setenv("FRUIT", "fig", 1);
+	cr_expect_eq(MUSTER("resurrect"), 1);
+	cr_expect_eq(home_count_keepers(), 0ul);
+	cr_assert_eq(MUSTER("start", "--name", "a", "--", "/bin/sh", "-c",
+			     "echo FRUIT=$FRUIT; exec sleep 1000"),
+		0);
+	cr_assert_eq(MUSTER("start", "--name", "b", "--", "sleep", "9"), 0);
+	cr_assert_eq(MUSTER("scale", "a", "3"), 0);
+	cr_assert_eq(MUSTER("stop", "b"), 0);
+	cr_assert_eq(MUSTER("save"), 0, "%s", home_said());
+	expect_mode("dump.json", 0600);
+	cr_assert_eq(MUSTER("save"), 0);
+	cr_assert_eq(MUSTER("kill"), 0);
+	unsetenv("FRUIT");
+	write_file("logs/a.log", "");
+	cr_expect_eq(MUSTER("resurrect"), 0, "%s", home_said());
+	expect_resurrected();
+	home_wait_file("logs/a.log", "FRUIT=fig");
+	/* Once more changes nothing. */
+	cr_expect_eq(MUSTER("resurrect"), 0, "%s", home_said());
+	expect_resurrected();
+	/* Cut in the middle: the one before it is taken. */
+	cr_assert_eq(MUSTER("kill"), 0);
+	write_file("dump.json", "{\"version\":1,\"apps\":[{\"confi");
+	cr_expect_eq(MUSTER("resurrect"), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "is taken instead"));
+	expect_resurrected();
+}
+
+/* J: one that is damaged is set aside, and the rest starts. */
+Test(daemon, a_damaged_entry)
+{
+	write_file("dump.json",
+		"{\"version\":1,\"apps\":[5,{\"configuration\":{}},"
+		"{\"configuration\":{\"name\":\"x\",\"bogus\":1}},"
+		"{\"configuration\":{\"name\":\"good\",\"script\":"
+		"\"/bin/sleep\",\"args\":[\"9\"]},\"instances\":-3}]}");
+	cr_expect_eq(MUSTER("resurrect"), 1);
+	expect_workers(1, "ready");
+}
+
+Test(daemon, a_unit_for_systemd)
+{
+	char path[256];
+
+	cr_expect_eq(MUSTER("startup", "--print"), 0);
+	cr_expect_not_null(strstr(home_said(), "KillMode=mixed\n"));
+	cr_expect_not_null(strstr(home_said(), "Delegate=yes\n"));
+	cr_expect_not_null(strstr(home_said(), "musterd daemon\n"));
+	if (system("command -v systemd-analyze >/dev/null") != 0)
+		return;
+	write_file("muster.service", home_said());
+	snprintf(path, sizeof(path), "systemd-analyze verify %s/muster.service",
+		home_folder());
+	cr_expect_eq(system(path), 0);
+}
+
+Test(daemon, logs_are_emptied)
+{
+	cr_assert_eq(MUSTER("start", "--name", "f", "--", ROGUE, "say=before",
+			     "usr1=after", "until=never"),
+		0);
+	home_wait_file("logs/f.log", "before");
+	cr_expect_eq(MUSTER("flush", "f"), 0, "%s", home_said());
+	cr_expect_eq(MUSTER("signal", "USR1", "f"), 0);
+	home_wait_file("logs/f.log", "after");
+	cr_expect_null(strstr(home_said(), "before"));
+}
