@@ -154,6 +154,9 @@ walk_check_same(struct walk *walk, json_t *now)
 	bool reloading = strncmp(walk->phase, "reload", 6) == 0;
 	bool spawning = strncmp(walk->phase, "spawn", 5) == 0;
 
+	/* Where acknowledgements fail as well, who was replaced may not have
+	 * sent its last one, however long it had. */
+	walk->talk->may_return_late = spawning && !walk_is_killing(walk->mode);
 	for (size_t i = 0; i < WALK_WORKERS; i++) {
 		long was = run_field(walk->before, i, "generation");
 		long is = run_field(now, i, "generation");

@@ -267,9 +267,9 @@ Test(keeper, what_is_left_of_a_cgroup_goes_with_its_leader)
 Test(keeper, signals_reach_the_leader_or_the_group)
 {
 	struct keeper_record exited;
-	const char *script = "(trap 'echo inner; exit' USR1; echo ready; "
-			     "while :; do sleep 0.05; done) & "
-			     "trap 'echo outer; exit 3' USR1; wait; exit 9";
+	const char *script = "trap 'echo outer; exit 3' USR1; "
+			     "(trap 'echo inner; exit' USR1; echo ready; "
+			     "while :; do sleep 0.05; done) & wait; exit 9";
 	int out;
 
 	rig_start(&rig);
