@@ -31,8 +31,8 @@ begin(struct client *client, const char *method, json_t *params)
 }
 
 int
-ask_method(const char *method, json_t *params, bool no_wait,
-	json_t **ret_result)
+ask_method(
+	const char *method, json_t *params, bool no_wait, json_t **ret_result)
 {
 	json_t *result = NULL;
 	struct client *client;

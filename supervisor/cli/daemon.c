@@ -49,8 +49,9 @@ daemon_find(const char *verb, char ret_path[PATH_MAX])
 	slash = strrchr(path, '/');
 	if (slash == NULL ||
 		(size_t)(slash + 1 - path) + sizeof(name) > PATH_MAX) {
-		fprintf(stderr, "muster: %s: the path of this program is too "
-				"long\n",
+		fprintf(stderr,
+			"muster: %s: the path of this program is too "
+			"long\n",
 			verb);
 		return CLI_FAILED;
 	}
@@ -92,8 +93,9 @@ become(const char *musterd, int log)
 		dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		_exit(CLI_FAILED);
 	execve(musterd, argv, environment);
-	dprintf(2, "muster: start: %s: %s; muster and musterd must lie in the "
-		   "same folder\n",
+	dprintf(2,
+		"muster: start: %s: %s; muster and musterd must lie in the "
+		"same folder\n",
 		musterd, strerror(errno));
 	_exit(CLI_FAILED);
 }

@@ -111,8 +111,7 @@ tell_end(const struct process *process)
 		process->exit.code == CLD_EXITED ? "code" : "signal",
 		process->exit.status, "uptime_ms",
 		(json_int_t)(uptime < 0 ? 0 : uptime), "memory_kib",
-		(json_int_t)process->exit.memory_kib, "cut",
-		(json_int_t)cut);
+		(json_int_t)process->exit.memory_kib, "cut", (json_int_t)cut);
 	if (more && process->state.want != FSM_WANT_UP)
 		json_object_set_new(more, "reason",
 			json_string(

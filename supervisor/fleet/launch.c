@@ -26,6 +26,7 @@
 #include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
+#include "fleet/worker_environment.h"
 #include "mechanism/logfile.h"
 #include "mechanism/output.h"
 #include "protocol/protocol.h"
@@ -36,134 +37,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	FIRST_LISTENER = 3,
-	VARIABLES = 14, /* at most so many of our own, and the NULL */
-};
-
-/* Environment -------------------------------------------------------------- */
-
-struct environment {
-	char **list; /* of config_environment, grown by VARIABLES */
-	size_t count;
-	int error;
-};
-
-static void __attribute__((format(printf, 2, 3)))
-add(struct environment *environment, const char *format, ...)
-{
-	va_list arguments;
-	char *text = NULL;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		text = NULL;
-	va_end(arguments);
-	if (!text) {
-		environment->error = -ENOMEM;
-		return;
-	}
-	environment->list[environment->count++] = text;
-	environment->list[environment->count] = NULL;
-}
-
-/* How many listening sockets a worker gets. */
-static size_t
-count_listeners(const struct listen_list *listen)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < listen->count; i++)
-		count += !handover_is_for(&listen->entries[i]);
-	return count;
-}
-
-/* The first number from `number` on that notify_fd leaves free. */
-static int
-free_number(const struct app_config *config, int number)
-{
-	return number == config->notify_fd ? number + 1 : number;
-}
-
-static int
-channel_number(const struct app_config *config)
-{
-	return free_number(
-		config, FIRST_LISTENER + (int)count_listeners(&config->listen));
-}
-
-static void
-add_notify(struct environment *environment, const struct process *process)
-{
-	const char *address = notify_address(process->fleet);
-	int64_t watchdog = process->version->config->watchdog;
-
-	if (address)
-		add(environment, "NOTIFY_SOCKET=%s", address);
-	if (watchdog == CONFIG_UNSET)
-		return;
-	add(environment, "WATCHDOG_USEC=%lld", (long long)watchdog * 1000);
-	add(environment, "%s", DESCRIPTION_WATCHDOG_PID);
-}
-
-static void
-add_listeners(struct environment *environment, const struct listen_list *listen)
-{
-	char names[4096] = "";
-	size_t used = 0, count = 0;
-
-	for (size_t i = 0; i < listen->count && used < sizeof(names); i++) {
-		if (handover_is_for(&listen->entries[i]))
-			continue;
-		used += (size_t)snprintf(names + used, sizeof(names) - used,
-			"%s%s", count++ ? ":" : "", listen->entries[i].name);
-	}
-	if (!count)
-		return;
-	add(environment, "LISTEN_FDS=%zu", count);
-	add(environment, "LISTEN_FDNAMES=%s", names);
-	add(environment, "%s", DESCRIPTION_LISTEN_PID);
-}
-
-static char **
-make_environment(const struct process *process)
-{
-	const struct app_config *config = process->version->config;
-	int channel = channel_number(config);
-	struct environment environment = {0};
-	char **grown;
-
-	environment.list =
-		config_environment(config, process->fleet->setup.environment);
-	if (!environment.list)
-		return NULL;
-	while (environment.list[environment.count])
-		environment.count++;
-	grown = realloc(environment.list,
-		(environment.count + VARIABLES + 1) * sizeof(*grown));
-	if (!grown) {
-		config_free_strings(&environment.list);
-		return NULL;
-	}
-	environment.list = grown;
-	add(&environment, MUSTER_ENV_CHANNEL "=%d", channel);
-	add(&environment, MUSTER_ENV_RESUME "=%d",
-		free_number(config, channel + 1));
-	add(&environment, MUSTER_ENV_ID "=%u", process->slot->state.id);
-	add(&environment, MUSTER_ENV_APP "=%s", config->name);
-	add(&environment, MUSTER_ENV_INSTANCE "=%u",
-		process->slot->state.instance);
-	add(&environment, MUSTER_ENV_GENERATION "=%u",
-		process->state.generation);
-	add(&environment, "NODE_APP_INSTANCE=%u",
-		process->slot->state.instance);
-	add_listeners(&environment, &config->listen);
-	add_notify(&environment, process);
-	if (environment.error)
-		config_free_strings(&environment.list);
-	return environment.list;
-}
 
 /* The description ---------------------------------------------------------- */
 
@@ -207,7 +80,7 @@ map_descriptors(const struct process *process, struct child_plan *plan,
 	uint64_t number = process->state.number;
 	int channel;
 
-	if (listen->count > CHILD_FDS_MAX - FIRST_LISTENER - 3)
+	if (listen->count > CHILD_FDS_MAX - WORKER_FIRST_LISTENER - 3)
 		return -E2BIG;
 	map(plan, fds, STATE_NULL, 0);
 	strcpy(fds[0].name, STATE_NULL);
@@ -224,10 +97,10 @@ map_descriptors(const struct process *process, struct child_plan *plan,
 			return r;
 		map(plan, fds, STATE_LISTENER, listener->state.number);
 	}
-	channel = channel_number(config);
+	channel = worker_channel_number(config);
 	map_to(plan, fds, STATE_CHANNEL_WORKER, number, channel);
 	map_to(plan, fds, STATE_RESUME_WORKER, number,
-		free_number(config, channel + 1));
+		worker_resume_number(config));
 	if (config->notify_fd != CONFIG_UNSET)
 		map_to(plan, fds, STATE_NOTIFY_WORKER, number,
 			(int)config->notify_fd);
@@ -291,7 +164,7 @@ describe(const struct process *process)
 	if (r < 0)
 		return r;
 	set_rights(&plan, config, limits, groups);
-	environment = make_environment(process);
+	environment = worker_environment(process);
 	if (!environment)
 		return -ENOMEM;
 	plan.env = environment;
@@ -401,7 +274,7 @@ make_welcome(const struct process *process)
 {
 	const struct app_config *config = process->version->config;
 	json_t *listeners = json_array();
-	int fd = FIRST_LISTENER;
+	int fd = WORKER_FIRST_LISTENER;
 
 	for (size_t i = 0; i < config->listen.count; i++) {
 		const struct listen_config *entry = &config->listen.entries[i];

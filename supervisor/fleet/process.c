@@ -85,8 +85,8 @@ set_deadline(struct process *process, struct instant deadline)
 	arm(process);
 }
 
-static void
-on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+void
+process_on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct process *process = timer->data;
 
@@ -354,8 +354,8 @@ process_extend(struct process *process, int64_t ms)
 /* What the keeper tells ---------------------------------------------------- */
 
 /* It is past its exec, or never will be: another may be spawned. */
-static void
-leave_spawning(struct process *process)
+void
+process_leave_spawning(struct process *process)
 {
 	if (!process->has_spawned)
 		return;
@@ -388,7 +388,7 @@ process_execed(struct process *process)
 
 	process->state.execed_ns = now_ns();
 	save(process);
-	leave_spawning(process);
+	process_leave_spawning(process);
 	if (!app->state.was_started) {
 		app->state.was_started = true;
 		app_save(app);
@@ -413,7 +413,7 @@ process_failed(struct process *process, enum keeper_stage stage, int error)
 
 	process->failed_stage = stage;
 	process->failed_error = error;
-	leave_spawning(process);
+	process_leave_spawning(process);
 	process_step(process, FSM_ON_EXEC_FAILED);
 	core_spawn_held(fleet);
 }
@@ -425,7 +425,7 @@ process_exited(struct process *process, const struct keeper_row *row)
 
 	process->has_exit = true;
 	process->exit = *row;
-	leave_spawning(process);
+	process_leave_spawning(process);
 	/* Its last words first: what it sent is delivered, what it printed is
 	 * kept. Not to the end of file: a grandchild may hold these. */
 	if (process->peer)
@@ -520,146 +520,4 @@ process_reason_name(enum stop_reason reason)
 		break;
 	}
 	return "stop";
-}
-
-/* The object --------------------------------------------------------------- */
-
-struct process *
-process_make(
-	struct fleet *fleet, uint32_t row, const struct state_process *state)
-{
-	struct process *process = calloc(1, sizeof(*process));
-
-	if (!process)
-		return NULL;
-	process->fleet = fleet;
-	process->row = row;
-	process->state = *state;
-	process->pidfd = process->notify_fd = -1;
-	ev_timer_init(&process->timer, on_timer, 0., 0.);
-	process->timer.data = process;
-	return process;
-}
-
-struct process *
-process_load(struct slot *slot, struct version *version, uint32_t row,
-	const struct state_process *state)
-{
-	struct process *process = process_make(slot->app->fleet, row, state);
-
-	if (!process)
-		return NULL;
-	process->slot = slot;
-	process->version = version_hold(version);
-	core_add_process(process);
-	return process;
-}
-
-static void
-leave_held(struct process *process)
-{
-	struct fleet *fleet = process->fleet;
-	struct process **at = &fleet->held;
-
-	if (!process->is_held)
-		return;
-	while (*at != process)
-		at = &(*at)->next_held;
-	*at = process->next_held;
-	if (!*at)
-		fleet->held_end = at;
-	process->is_held = false;
-}
-
-static void
-close_pidfd(struct process *process)
-{
-	keeper_events_forget(process);
-	if (process->pidfd >= 0)
-		sys_close(process->pidfd);
-	process->pidfd = -1;
-}
-
-void
-process_forget(struct process **process)
-{
-	struct process *at = *process;
-	struct fleet *fleet = at->fleet;
-
-	*process = NULL;
-	leave_spawning(at);
-	leave_held(at);
-	core_remove_process(at);
-	ev_timer_stop(fleet->setup.loop, &at->timer);
-	heartbeat_end(at);
-	notify_pipe_close(at);
-	peer_retire(&at->peer);
-	launch_drop_resume(at);
-	close_pidfd(at);
-	at->slot = NULL;
-	remains_take(at);
-}
-
-void
-process_free(struct process **process)
-{
-	struct process *at = *process;
-
-	if (!at)
-		return;
-	*process = NULL;
-	ev_timer_stop(at->fleet->setup.loop, &at->timer);
-	heartbeat_end(at);
-	notify_pipe_close(at);
-	leave_held(at);
-	if (at->slot)
-		core_remove_process(at);
-	else
-		remains_leave(at);
-	peer_retire(&at->peer);
-	output_pipe_free(&at->out);
-	output_pipe_free(&at->err);
-	close_pidfd(at);
-	version_release(&at->version);
-	free(at);
-}
-
-int
-process_plan(struct slot *slot, enum state_role role, struct version *version,
-	int64_t start_ns, struct process **ret_process)
-{
-	struct fleet *fleet = slot->app->fleet;
-	struct state_process state = {
-		.number = fleet->general.next_process,
-		.slot = slot->state.id,
-		.config = version->number,
-		.generation = slot->state.generation + 1,
-		.instance = slot->state.instance,
-		.state = FSM_WAITING,
-		.want = FSM_WANT_UP,
-		.role = (uint8_t)role,
-	};
-	struct process *process;
-	uint32_t row;
-	int r;
-
-	if (start_ns > now_ns())
-		state.deadline_ns = start_ns;
-	fleet->general.next_process++;
-	core_save(fleet);
-	r = ledger_add(fleet->ledger, STATE_PROCESSES, &state, &row);
-	if (r == -ENOSPC && remains_make_room(fleet))
-		r = ledger_add(fleet->ledger, STATE_PROCESSES, &state, &row);
-	if (r < 0)
-		return r;
-	process = process_load(slot, version, row, &state);
-	if (!process) {
-		ledger_erase(fleet->ledger, STATE_PROCESSES, row);
-		return -ENOMEM;
-	}
-	slot->state.generation++;
-	slot->state.start_ns = 0;
-	slot_save(slot);
-	*ret_process = process;
-	return 0;
 }

@@ -153,4 +153,9 @@ void process_forget(struct process **process);
 /* Frees without touching ledger, vault or keeper: for who closes the fleet. */
 void process_free(struct process **process);
 
+/* Between process.c and process_object.c: its one timer, and that it is past
+ * its exec, or never will be. */
+void process_on_timer(struct ev_loop *loop, ev_timer *timer, int events);
+void process_leave_spawning(struct process *process);
+
 #endif

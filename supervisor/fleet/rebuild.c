@@ -21,6 +21,7 @@
 #include "fleet/keeper_client.h"
 #include "fleet/keeper_events.h"
 #include "fleet/launch.h"
+#include "fleet/leftovers.h"
 #include "fleet/notify.h"
 #include "fleet/past.h"
 #include "fleet/process.h"
@@ -134,8 +135,8 @@ load_settings(struct fleet *fleet)
 		fleet->program = strdup(program);
 	if (logs)
 		fleet->logs = strdup(logs);
-	if ((logs && !fleet->logs) || (file && !fleet->file) || (pid_file && !fleet->pid_file) ||
-		(program && !fleet->program))
+	if ((logs && !fleet->logs) || (file && !fleet->file) ||
+		(pid_file && !fleet->pid_file) || (program && !fleet->program))
 		r = -ENOMEM;
 	json_decref(json);
 	return is_shortage(r) ? r : 0;
@@ -496,35 +497,6 @@ go_on(struct fleet *fleet)
 		fleet_stop(fleet, fleet->general.is_at_once);
 }
 
-/* What an earlier brain put into the vault and then had no use for. */
-static void
-drop_leftovers(struct fleet *fleet)
-{
-	static const char *const starts[] = {STATE_CONFIG, STATE_LISTENER,
-		STATE_OUT, STATE_OUT_WORKER, STATE_ERR, STATE_ERR_WORKER,
-		STATE_CHANNEL_WORKER, STATE_RESUME_WORKER, STATE_RESUME,
-		STATE_PARKED, STATE_NOTIFY_PIPE, STATE_NOTIFY_WORKER,
-		KEEPER_VAULT_GIVEN, "upgrade"};
-	const char *name;
-	size_t at = 0;
-
-	while ((name = keeper_client_unclaimed(fleet->setup.keeper, &at))) {
-		for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
-			size_t size = strlen(starts[i]);
-
-			if (strncmp(name, starts[i], size))
-				continue;
-			if ((!strcmp(starts[i], STATE_RESUME) ||
-				    !strcmp(starts[i], STATE_PARKED)) &&
-				core_find_process(
-					fleet, strtoull(name + size, NULL, 10)))
-				continue;
-			keeper_client_drop(fleet->setup.keeper, name);
-			break;
-		}
-	}
-}
-
 /* Where workers' output goes: stdout, and files. */
 static int
 open_output(struct fleet *fleet)
@@ -602,7 +574,7 @@ fleet_rebuild(struct fleet *fleet)
 	keeper_events_listen(fleet);
 	catch_up(fleet);
 	go_on(fleet);
-	drop_leftovers(fleet);
+	leftovers_drop(fleet);
 	core_check(fleet);
 	return 0;
 }

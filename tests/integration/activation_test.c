@@ -67,8 +67,7 @@ Test(activation, all_where_nothing_is_configured)
 
 Test(activation, by_address)
 {
-	struct run *run = RUN(
-		"--wait-ready", "-l", address, "--", HTTP_HELLO);
+	struct run *run = RUN("--wait-ready", "-l", address, "--", HTTP_HELLO);
 
 	run_wait(run, RUN_ERR, "which LISTEN_FDS gives, is no application's");
 	cr_expect_eq(count_listeners(run), 1ul);

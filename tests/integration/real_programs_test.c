@@ -58,8 +58,8 @@ check(struct run *run, bool keeps)
 	cr_assert_not_null(client);
 	for (int i = 0; i < RELOADS; i++) {
 		cr_assert(client_wait(client, 0, SOME, RUN_DEADLINE_MS));
-		cr_assert_eq(COMMAND(run, "reload", "all"), 0, "%s",
-			run_said(run));
+		cr_assert_eq(
+			COMMAND(run, "reload", "all"), 0, "%s", run_said(run));
 	}
 	cr_assert(client_wait(client, 0, SOME, RUN_DEADLINE_MS));
 	cr_assert(client_stop(&client, counts));

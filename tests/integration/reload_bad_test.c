@@ -137,8 +137,8 @@ Test(reload_bad, a_port_that_is_in_use)
 	while (other == port)
 		other = run_free_port();
 	fd = run_hold_port(other);
-	snprintf(more, sizeof(more),
-		",\"listen\":[\"%s\",\"127.0.0.1:%d\"]", address, other);
+	snprintf(more, sizeof(more), ",\"listen\":[\"%s\",\"127.0.0.1:%d\"]",
+		address, other);
 	write_file(HTTP_HELLO, more);
 	expect_unchanged(run, "in use by");
 	close(fd);
@@ -169,7 +169,7 @@ Test(reload_bad, never_fewer_that_serve)
 				json_object_get(worker, "status"));
 
 			cr_expect(strcmp(status, "ready") == 0 ||
-					strcmp(status, "reloading") == 0,
+					  strcmp(status, "reloading") == 0,
 				"%s", status);
 			goes_on |= run_field(listing, i, "generation") < 2;
 		}

@@ -157,11 +157,11 @@ list_sockets(pid_t pid, unsigned long *ret_inodes, size_t room)
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	DIR *fds = opendir(path);
 	while (fds != NULL && count < room && (entry = readdir(fds)) != NULL) {
-		ssize_t size = readlinkat(dirfd(fds), entry->d_name, target,
-			sizeof(target) - 1);
+		ssize_t size = readlinkat(
+			dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 		target[size > 0 ? size : 0] = '\0';
-		count += sscanf(target, "socket:[%lu]", &ret_inodes[count]) ==
-			 1;
+		count +=
+			sscanf(target, "socket:[%lu]", &ret_inodes[count]) == 1;
 	}
 	if (fds != NULL)
 		closedir(fds);

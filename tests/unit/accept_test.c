@@ -73,7 +73,8 @@ setup(void)
 	cr_assert_eq(fake_start(&fake), 0);
 	cr_assert_eq(muster_attach(&m), 0);
 	snprintf(welcome, sizeof welcome,
-		"{\"event\":\"welcome\",\"protocol\":1,\"id\":3,\"app\":\"api\","
+		"{\"event\":\"welcome\",\"protocol\":1,\"id\":3,\"app\":"
+		"\"api\","
 		"\"listeners\":[{\"fd\":%d,\"name\":\"http\","
 		"\"address\":\"tcp://127.0.0.1\"}]}",
 		listener);
@@ -100,8 +101,8 @@ dial(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address),
-		0);
+	cr_assert_eq(
+		connect(fd, (struct sockaddr *)&address, sizeof address), 0);
 	return fd;
 }
 
@@ -215,9 +216,8 @@ Test(accept, told_to_leave_it_stops)
 	muster_on_shutdown(m, on_shutdown, NULL);
 	cr_assert_eq(muster_on_connection(m, on_connection, NULL), 0);
 	cr_expect_not(muster_is_draining(m));
-	fake_event(&fake,
-		"{\"event\":\"shutdown\",\"reason\":\"stop\","
-		"\"deadline_ms\":1000}");
+	fake_event(&fake, "{\"event\":\"shutdown\",\"reason\":\"stop\","
+			  "\"deadline_ms\":1000}");
 	wait_until(seen.shutdowns == 1);
 	cr_expect(muster_is_draining(m));
 	client = dial();
@@ -313,8 +313,8 @@ static struct {
 } taken;
 
 static void
-on_message(struct muster *muster, const struct muster_message *message,
-	void *data)
+on_message(
+	struct muster *muster, const struct muster_message *message, void *data)
 {
 	(void)data;
 	taken.messages++;

@@ -644,8 +644,7 @@ Test(channel, so_many_descriptors_go_at_once)
 
 	pair_init(&pair, CHANNEL_WORKER);
 	for (int i = 0; i < 100; i++)
-		cr_assert_eq(
-			put_fd(&pair.channel, "1", dup(STDERR_FILENO)), 0);
+		cr_assert_eq(put_fd(&pair.channel, "1", dup(STDERR_FILENO)), 0);
 	cr_expect_eq(channel_flush(&pair.channel), -EAGAIN);
 	cr_expect_not(pair.channel.blocked);
 	while (receive(pair.other, bytes, sizeof bytes, &theirs) > 0) {

@@ -189,8 +189,8 @@ Test(peer_hand, one_that_resumes_gets_it_again)
 
 	cr_assert_eq(hand(&a, &fd), 0);
 	expect_connection(&a);
-	cr_expect_eq(outbox_rewind(a.peer->outbox,
-			     outbox_row(a.peer->outbox)->acked),
+	cr_expect_eq(outbox_rewind(
+			     a.peer->outbox, outbox_row(a.peer->outbox)->acked),
 		0);
 	a.received--;
 	exchange_mark_dirty(a.peer);

@@ -67,8 +67,8 @@ speak(const struct set *set)
 	int fd = socket(set->address.ss_family, set->type, 0);
 
 	cr_assert_geq(fd, 0);
-	cr_assert_eq(connect(fd, (const struct sockaddr *)&set->address,
-			     set->size),
+	cr_assert_eq(
+		connect(fd, (const struct sockaddr *)&set->address, set->size),
 		0, "connecting: %s", strerror(errno));
 	if (set->type == SOCK_DGRAM)
 		cr_assert_eq(send(fd, "x", 1, 0), 1);
@@ -187,8 +187,7 @@ Test(steering, what_makes_no_sense_is_refused)
 	static uint32_t many[STEERING_PLACES_MAX + 1];
 
 	cr_expect_eq(steering_set(set.fds[0], many, 0), -EINVAL);
-	cr_expect_eq(
-		steering_set(set.fds[0], many, STEERING_PLACES_MAX + 1),
+	cr_expect_eq(steering_set(set.fds[0], many, STEERING_PLACES_MAX + 1),
 		-EINVAL);
 	for (uint32_t i = 0; i < STEERING_PLACES_MAX; i++)
 		many[i] = i % 2 == 0 ? 3 : 1;
