@@ -298,7 +298,7 @@ brain_check_words(int argc, char **argv)
 {
 	struct config_place place;
 	struct config_error error = {.text = ""};
-	struct options options;
+	struct options options = {.file = NULL};
 	int r = config_place_init(&place);
 
 	log_open("muster", LOG_INFO);

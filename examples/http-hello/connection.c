@@ -108,8 +108,10 @@ connection_expire(struct connections *all)
 	int64_t left, next = -1;
 
 	for (size_t i = 0; i < 2; i++) {
-		while (lists[i]->first && lists[i]->first->deadline <= all->now)
-			close_connection(lists[i]->first); /* NOLINT: leaves */
+		/* Each leaves the list with its end. */
+		while (lists[i]->first &&
+			lists[i]->first->deadline <= all->now) /* NOLINT */
+			close_connection(lists[i]->first);     /* NOLINT */
 		if (!lists[i]->first)
 			continue;
 		left = lists[i]->first->deadline - all->now;

@@ -67,10 +67,10 @@ echo(struct server *server, int fd)
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got <= 0 || send(fd, bytes, (size_t)got,
-				MSG_DONTWAIT | MSG_NOSIGNAL) != got)
-		leave(server, fd);
-	else if (muster_is_draining(server->muster))
+	if (got <= 0 ||
+		send(fd, bytes, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+			got ||
+		muster_is_draining(server->muster))
 		leave(server, fd);
 }
 

@@ -424,9 +424,6 @@ build(struct parser *parser)
 	struct config_set *set = &parser->options->set;
 	int error;
 
-	if (parser->env_name != NULL)
-		return wrong(parser, "--env: \"%.100s\" is no KEY=VALUE",
-			parser->env_name);
 	set->apps = calloc(1, sizeof(*set->apps));
 	if (set->apps == NULL)
 		return -ENOMEM;
@@ -450,6 +447,10 @@ parse(struct parser *parser)
 		word = parser->argv[parser->at++];
 		if (!ended && is_file_name(word))
 			return read_file(parser, word);
+		if (parser->env_name != NULL)
+			return wrong(parser,
+				"--env: \"%.100s\" is no KEY=VALUE",
+				parser->env_name);
 		error = read_program(parser, word);
 	} else if (json_object_get(parser->app, "script") == NULL) {
 		return wrong(parser,

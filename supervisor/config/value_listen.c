@@ -284,7 +284,9 @@ value_read_listen(const struct values_context *context, const struct key *key,
 				: value,
 			entry);
 		list->count++;
-		for (size_t i = 0; error == 0 && i + 1 < list->count; i++)
+		for (size_t i = 0; error == 0 && entry->address != NULL &&
+				   i + 1 < list->count;
+			i++)
 			if (strcmp(list->entries[i].address, entry->address) ==
 					0 &&
 				(entry->port != 0 || entry->path[0] != '\0'))
