@@ -499,7 +499,7 @@ start_words(struct client *client, uint64_t id, json_t *params,
 	char *const *words, char *const *environment)
 {
 	struct config_error error = {.text = ""};
-	struct config_place place;
+	struct config_place place = {.env_name = NULL};
 	struct options options;
 	int count = 0;
 	int r = read_place(params, &place);
