@@ -63,6 +63,7 @@ outbox_adopt(struct outbox *outbox, struct memory *memory, uint32_t channel,
 	list_init(&outbox->paused);
 	row = outbox_row(outbox);
 	outbox_find_written(outbox);
+	outbox->begun_before = outbox->written_bytes > 0;
 	for (uint32_t p = row->head; p != row->tail; p++) {
 		uint32_t length = outbox_entry(outbox, p)->length;
 

@@ -50,6 +50,7 @@ struct outbox {
 	uint32_t written;	/* the first entry not wholly written */
 	uint32_t written_bytes; /* of that entry */
 	bool mid_frame;		/* that entry continues a frame */
+	bool begun_before;	/* they tell of the channel before this one */
 	uint64_t queued;	/* bytes not yet written */
 	uint64_t unacked;	/* bytes of the entries head … written */
 	uint64_t taken;		/* bytes that the kernel ever took */

@@ -102,14 +102,16 @@ outbox_fits_window(
 /*
  * Collects what may go: numberless bytes between two frames, then entries. A
  * frame with a descriptor is the first of its call. What is no longer open
- * finishes the frame that it has begun.
+ * finishes the frame that it has begun; one that an earlier brain began on
+ * another channel is begun anew (outbox_rewind).
  */
 static void
 outbox_collect(struct outbox *outbox, struct outbox_batch *batch)
 {
 	uint32_t tail = outbox_row(outbox)->tail;
 	uint32_t skip = outbox->written_bytes;
-	bool between = !outbox->mid_frame && skip == 0;
+	bool between =
+		outbox->begun_before || (!outbox->mid_frame && skip == 0);
 	uint64_t unacked = outbox->unacked;
 
 	batch->count = 0;
@@ -352,7 +354,7 @@ outbox_rewind(struct outbox *outbox, uint32_t sequence)
 
 	outbox_set_written(outbox, row->head, 0);
 	memory_commit(outbox->memory);
-	outbox->mid_frame = false;
+	outbox->mid_frame = outbox->begun_before = false;
 	outbox->unacked = outbox->queued = 0;
 	for (uint32_t p = row->head; p != row->tail; p++)
 		outbox->queued += outbox_entry(outbox, p)->length;

@@ -109,27 +109,47 @@ is_open_request(uint8_t bits)
 			       TALK_EXPOSED | TALK_LEFT)) == 0;
 }
 
+/* What a killed talker may have left so: of a number that it took and had not
+ * sent, nothing is noted at all. */
+static bool
+is_cut_off(uint8_t bits)
+{
+	return bits == 0 || is_open(bits);
+}
+
+/* Whether the answer may be missing since `instance` was killed. */
+static bool
+is_cut_off_request(const struct talk_book *book, uint32_t from, uint32_t i,
+	uint32_t instance)
+{
+	uint8_t bits = book->requests[from][i];
+	uint8_t whom = book->asked_whom[from][i];
+
+	if (from == instance)
+		return bits == 0 || is_open_request(bits);
+	return (whom == instance || whom == TALKERS_MAX) &&
+	       is_open_request(bits);
+}
+
 void
 talk_excuse(struct talk *talk, uint32_t instance)
 {
 	struct talk_book *book = talk->book;
 
 	for (uint32_t from = 0; from < book->talkers; from++) {
-		for (uint32_t to = 0; to < book->talkers; to++)
+		for (uint32_t to = 0; to < book->talkers; to++) {
+			_Atomic uint8_t *bits = book->messages[from][to];
+
 			for (uint32_t i = 0; i < book->sent[from][to]; i++)
 				/* What it had received it may not have
 				 * acknowledged: that comes back. */
 				if (to == instance ||
 					(from == instance &&
-						is_open(book->messages[from][to]
-								      [i])))
-					book->messages[from][to][i] |=
-						TALK_EXPOSED;
+						is_cut_off(bits[i])))
+					bits[i] |= TALK_EXPOSED;
+		}
 		for (uint32_t i = 0; i < book->asked[from]; i++)
-			if ((from == instance ||
-				    book->asked_whom[from][i] == instance ||
-				    book->asked_whom[from][i] == TALKERS_MAX) &&
-				is_open_request(book->requests[from][i]))
+			if (is_cut_off_request(book, from, i, instance))
 				book->requests[from][i] |= TALK_EXPOSED;
 	}
 }

@@ -167,6 +167,45 @@ Test(outbox, a_resumed_receiver_gets_again_what_it_had_not)
 	cr_expect_eq(outbox_ack(&box, 6), 0);
 }
 
+/*
+ * A brain was killed with a frame in the middle of the pipe. Its rest has no
+ * beginning on the next channel, where nothing but `resume` is answered first.
+ */
+Test(outbox, what_an_earlier_brain_began_is_not_finished_elsewhere)
+{
+	struct outbox next;
+	int small = 4096;
+	int second[2];
+	char byte;
+
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	for (int i = 0; i < 60; i++)
+		append(1700, one);
+	for (uint32_t size = 1700; box.written_bytes == 0; size++) {
+		append(size, one);
+		cr_expect_eq(outbox_write(&box, pair[0]), 0);
+		cr_assert_geq(read(pair[1], &(char[50]){0}, 50), 0);
+	}
+	cr_assert_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, second), 0);
+
+	outbox_adopt(&next, memory, box.channel, 1 << 20);
+	cr_expect_gt(next.written_bytes, 0);
+	cr_expect_eq(outbox_write(&next, second[0]), 1);
+	cr_expect_lt(recv(second[1], &byte, 1, 0), 0);
+	cr_expect_eq(errno, EAGAIN);
+	cr_expect_eq(outbox_rewind(&next, 1), 0);
+	next.is_open = true;
+	(void)outbox_write(&next, second[0]);
+	(void)shutdown(second[0], SHUT_WR);
+	box = next;
+	(void)dup2(second[0], pair[0]);
+	(void)dup2(second[1], pair[1]);
+	(void)close(second[0]);
+	(void)close(second[1]);
+	expect_numbers(2, outbox_row(&box)->sent - 1);
+}
+
 static int taken_count;
 static uint32_t taken_bytes;
 
