@@ -1,7 +1,7 @@
 /*
  * reload.c: what a reload costs those who ask meanwhile: reload after reload
  * under HTTP load, with every request and every reason for a failure counted
- * (client.h), beside nginx and gunicorn where these are installed.
+ * (client.h), beside nginx, gunicorn and PM2 where these are installed.
  */
 #include "client.h"
 #include "measure.h"

@@ -1,7 +1,7 @@
 /*
  * servers.c: starting, reloading and stopping the contestants. A reload of
- * muster is its command, from exec to exit; of the others, the signal, until no
- * worker of before is left and as many new ones are there.
+ * muster and of PM2 is its command, from exec to exit; of the others, the
+ * signal, until no worker of before is left and as many new ones are there.
  */
 #include "servers.h"
 
@@ -34,6 +34,7 @@ static const char *const names[] = {
 	"muster, round-robin",
 	"nginx",
 	"gunicorn",
+	"PM2",
 	NULL,
 };
 
@@ -80,6 +81,7 @@ spawn(const char *folder, const char *const argv[])
 	null = open("/dev/null", O_RDWR);
 	for (int fd = 0; fd <= 2; fd++)
 		dup2(null, fd);
+	setenv("PM2_HOME", folder, 1);
 	if (chdir(folder) == 0)
 		execvp(argv[0], (char *const *)argv);
 	_exit(127);
@@ -115,12 +117,15 @@ start_muster(struct server *server, const char *balance)
 	char listen[32], workers[8];
 	const char *arguments[] = {"-n", workers, "--wait-ready",
 		"--reload-soak", "0", "--reload-batch", "100%", "--balance",
-		balance, "-l", listen, "--", worker, NULL};
+		balance, "-l", listen, "-l", server->unix_address, "--", worker,
+		NULL};
 
 	daemon_need("../supervisor/musterd", musterd);
 	daemon_need("../examples/http-hello/http-hello", worker);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", server->port);
 	snprintf(workers, sizeof(workers), "%d", SERVERS_WORKERS);
+	snprintf(server->unix_address, sizeof(server->unix_address),
+		"unix:///tmp/muster-bench-%u.sock", server->port);
 	daemon_start(&server->daemon, musterd, arguments);
 	server->is_muster = true;
 	server->master = server->daemon.keeper;
@@ -162,6 +167,26 @@ start_gunicorn(struct server *server)
 		"    body = b'hello from gunicorn\\n'\n"
 		"    start('200 OK', [('Content-Length', str(len(body)))])\n"
 		"    return [body]\n");
+	server->master = spawn(server->daemon.home, argv);
+}
+
+static void
+start_pm2(struct server *server)
+{
+	char text[512], workers[8];
+	const char *const argv[] = {
+		"pm2-runtime", "start", "app.js", "-i", workers, NULL};
+
+	make_folder(server);
+	snprintf(workers, sizeof(workers), "%d", SERVERS_WORKERS);
+	snprintf(text, sizeof(text),
+		"const server = require('http').createServer((q, a) =>\n"
+		"  a.end('hello from node\\n'));\n"
+		"server.listen(%u, '127.0.0.1');\n"
+		"process.on('SIGINT', () =>\n"
+		"  server.close(() => process.exit(0)));\n",
+		server->port);
+	write_file(server, "app.js", text);
 	server->master = spawn(server->daemon.home, argv);
 }
 
@@ -208,8 +233,11 @@ servers_start(unsigned kind, struct server *ret_server)
 		start_muster(ret_server, balances[kind]);
 	else if (kind == 3)
 		start_nginx(ret_server);
-	else
+	else if (kind == 4)
 		start_gunicorn(ret_server);
+	else
+		start_pm2(ret_server);
+	ret_server->is_pm2 = kind == 5;
 	return await(ret_server);
 }
 
@@ -224,7 +252,7 @@ servers_start_bare(bool own, struct server *ret_server)
 /* Reloading ---------------------------------------------------------------- */
 
 static size_t
-list_children(pid_t parent, pid_t *pids)
+list_children(pid_t parent, pid_t *pids, size_t room)
 {
 	char path[64];
 	size_t count = 0;
@@ -233,7 +261,7 @@ list_children(pid_t parent, pid_t *pids)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent,
 		(int)parent);
 	stream = fopen(path, "re");
-	while (stream != NULL && count < CHILDREN_MAX &&
+	while (stream != NULL && count < room &&
 		fscanf(stream, "%d", &pids[count]) == 1)
 		count++;
 	if (stream != NULL)
@@ -245,7 +273,7 @@ static bool
 is_replaced(pid_t parent, const pid_t *before, size_t before_count)
 {
 	pid_t now[CHILDREN_MAX];
-	size_t count = list_children(parent, now);
+	size_t count = list_children(parent, now, CHILDREN_MAX);
 
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < before_count; k++)
@@ -254,17 +282,33 @@ is_replaced(pid_t parent, const pid_t *before, size_t before_count)
 	return count >= SERVERS_WORKERS;
 }
 
+pid_t
+servers_command(const struct server *server, const char *const arguments[])
+{
+	char muster[PATH_MAX];
+	const char *argv[10] = {muster, "--home", server->daemon.home};
+
+	daemon_need("../supervisor/muster", muster);
+	for (int i = 0; i < 6 && arguments[i] != NULL; i++)
+		argv[3 + i] = arguments[i];
+	return spawn("/", argv);
+}
+
+size_t
+servers_workers(const struct server *server, pid_t *ret_pids, size_t room)
+{
+	return list_children(server->master, ret_pids, room);
+}
+
 static bool
 reload_by_command(const struct server *server)
 {
-	char muster[PATH_MAX];
-	const char *const argv[] = {
-		muster, "--home", server->daemon.home, "reload", "all", NULL};
+	const char *const arguments[] = {"reload", "all", NULL};
+	const char *const pm2[] = {"pm2", "reload", "all", NULL};
 	int status;
-	pid_t pid;
+	pid_t pid = server->is_pm2 ? spawn(server->daemon.home, pm2)
+				   : servers_command(server, arguments);
 
-	daemon_need("../supervisor/muster", muster);
-	pid = spawn("/", argv);
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
@@ -272,11 +316,11 @@ double
 servers_reload(struct server *server)
 {
 	pid_t before[CHILDREN_MAX];
-	size_t count = list_children(server->master, before);
+	size_t count = list_children(server->master, before, CHILDREN_MAX);
 	uint64_t start = measure_now();
 	uint64_t deadline = start + PATIENCE_MS * 1000000ull;
 
-	if (server->is_muster) {
+	if (server->is_muster || server->is_pm2) {
 		if (!reload_by_command(server))
 			return -1;
 	} else {

@@ -21,6 +21,8 @@ struct server {
 	pid_t master;
 	struct daemon daemon; /* of muster; else only its folder is used */
 	bool is_muster;
+	bool is_pm2;
+	char unix_address[64]; /* where muster listens too; "" for others */
 };
 
 /* The kinds, by index from 0 on; NULL behind the last. */
@@ -41,6 +43,15 @@ bool servers_start_bare(bool own, struct server *ret_server);
  * milliseconds it took, or a negative number: it wasn't done within 10 s.
  */
 double servers_reload(struct server *server);
+
+/* Starts the command `muster ARGUMENTS` (at most 6, NULL at the end) on a
+ * server of muster, with its output to /dev/null. The caller reaps it. */
+pid_t servers_command(
+	const struct server *server, const char *const arguments[]);
+
+/* Fills in the server's processes below its master, at most `room`. */
+size_t servers_workers(
+	const struct server *server, pid_t *ret_pids, size_t room);
 
 void servers_stop(struct server *server);
 
