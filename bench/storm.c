@@ -280,10 +280,12 @@ main(int argc, char **argv)
 		{"requests", required_argument, NULL, 'n'},
 		{"reloads", required_argument, NULL, 'r'},
 		{"seed", required_argument, NULL, 's'},
+		{"only", required_argument, NULL, 'o'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	uint64_t requests = 1000000, seed = (uint64_t)time(NULL), failed = 0;
 	unsigned reloads = 100;
+	const char *only = NULL;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -296,15 +298,18 @@ main(int argc, char **argv)
 			reloads = (unsigned)atoi(optarg);
 		} else if (option == 's') {
 			seed = strtoull(optarg, NULL, 10);
+		} else if (option == 'o') {
+			only = optarg;
 		} else if (option != 'j') {
 			fprintf(option == 'h' ? stdout : stderr,
 				"usage: storm [--quick] [--requests N] "
-				"[--reloads N] [--seed N]\n");
+				"[--reloads N] [--seed N] [--only BALANCE]\n");
 			return option == 'h' ? 0 : 2;
 		}
 	}
 	printf("seed %llu\n", (unsigned long long)seed);
 	for (unsigned mode = 0; mode < MODES; mode++)
-		failed += run(mode, requests, reloads, seed + mode);
+		if (only == NULL || strstr(servers_name(mode), only) != NULL)
+			failed += run(mode, requests, reloads, seed + mode);
 	return failed == 0 ? 0 : 1;
 }
