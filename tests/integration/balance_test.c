@@ -132,6 +132,60 @@ Test(balance, round_robin)
 	check_mode("round-robin", 4);
 }
 
+/* Waits until no worker has a connection that isn't done. */
+static void
+wait_done(struct run *run)
+{
+	json_int_t open;
+
+	do {
+		json_t *listing = run_wait_status(run, 2, "ready");
+		size_t i;
+		json_t *worker;
+
+		open = 0;
+		json_array_foreach(listing, i, worker) open +=
+			json_integer_value(json_object_get(
+				json_object_get(worker, "gauges"),
+				"connections"));
+		json_decref(listing);
+		run_pump(run, 5);
+	} while (open > 0);
+}
+
+/* Nothing is needed for it but the channel. */
+Test(balance, round_robin_without_the_sdk)
+{
+	snprintf(address, sizeof(address), "127.0.0.1:%d", run_free_port());
+	const struct client_lane lane = {.address = address,
+		.kind = CLIENT_SHORT,
+		.connections = 4,
+		.expect = "hello from worker"};
+	struct run *run =
+		RUN("-n", "2", "-l", address, "--balance", "round-robin",
+			"--name", "web", "--reload-soak", "0", "--", HANDED);
+	struct client *client;
+	struct client_counts counts;
+	char text[128];
+
+	json_decref(run_wait_status(run, 2, "ready"));
+	client = client_start(&lane, 1);
+	cr_assert_not_null(client);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(client_wait(client, 0, SOME, RUN_DEADLINE_MS));
+		cr_assert_eq(
+			COMMAND(run, "reload", "web"), 0, "%s", run_said(run));
+	}
+	cr_assert(client_wait(client, 0, SOME, RUN_DEADLINE_MS));
+	cr_assert(client_stop(&client, &counts));
+	client_text(&counts, text, sizeof(text));
+	cr_expect_eq(client_failed(&counts), 0ull, "%s", text);
+	cr_expect_gt(counts.by_worker[1], 0ull);
+	cr_expect_gt(counts.by_worker[2], 0ull);
+	wait_done(run);
+	run_stop(run);
+}
+
 static void
 check_spread(const char *how, double most)
 {
