@@ -308,7 +308,11 @@ app_sweep(struct app *app)
 		ledger_erase(app->fleet->ledger, STATE_SLOTS, slot->row);
 		slot_free(&slot);
 	}
-	app->slot_count = kept;
+	if (kept < app->slot_count) {
+		app->slot_count = kept;
+		/* What its worker left in a queue of its own is for others. */
+		handover_refresh(app);
+	}
 }
 
 /* The slots that aren't on their way out, as policy/pool wants them. */

@@ -250,9 +250,12 @@ wait_leaving(struct run *run)
 	}
 }
 
-/* Workers that are stopped accept nothing: what comes stands in their queues,
- * one of which is scaled away. */
-Test(balance, what_is_queued_outlives_its_slot)
+/*
+ * Workers that are stopped accept nothing: what comes stands in their queues,
+ * one of which is scaled away. With `is_killed` its worker doesn't go in order.
+ */
+static void
+check_queued(bool is_killed)
 {
 	struct run *run = start("reuseport", "2");
 	json_t *listing = run_wait_status(run, 2, "ready");
@@ -272,11 +275,23 @@ Test(balance, what_is_queued_outlives_its_slot)
 	}
 	run_signal(run, SIGTTOU);
 	wait_leaving(run);
-	for (size_t i = 0; i < 2; i++)
-		kill(pids[i], SIGCONT);
+	kill(pids[1], is_killed ? SIGKILL : SIGCONT);
+	if (is_killed)
+		wait_workers(run, 1);
+	kill(pids[0], SIGCONT);
 	expect_answers(fds, SOME);
 	wait_workers(run, 1);
 	run_stop(run);
+}
+
+Test(balance, what_is_queued_outlives_its_slot)
+{
+	check_queued(false);
+}
+
+Test(balance, what_is_queued_outlives_its_worker)
+{
+	check_queued(true);
 }
 
 /* What a worker could not finish is counted: SIGKILL, with a connection open.
