@@ -11,7 +11,7 @@ worker=${2:-$build/examples/cluster-tour/cluster-tour}
 
 MUSTER_HOME=$(mktemp -d)
 export MUSTER_HOME
-"$muster" run -n 4 --name tour --wait-ready -- "$worker" &
+"$muster" run -n 4 --name tour --wait-ready --start-parallel 4 -- "$worker" &
 supervisor=$!
 trap 'kill $supervisor 2>/dev/null && wait $supervisor; rm -rf "$MUSTER_HOME"' EXIT
 

@@ -107,6 +107,8 @@ struct app_config {
 	int64_t min_uptime;
 	struct number_list stop_exit_codes;
 	int64_t exit_when;
+	char **depends_on;
+	int64_t start_parallel;	     /* or CONFIG_UNSET */
 	char *out_file, *error_file; /* absolute, or NULL */
 	int64_t queue_limit, max_message, stall_timeout;
 	int64_t user, group;	   /* uid, gid, or both CONFIG_UNSET */
@@ -136,6 +138,10 @@ struct config_place {
 	const char *search;		  /* as PATH, borrowed, or NULL */
 	/* Which env_NAME of a file counts; borrowed, or NULL. */
 	const char *env_name;
+	/* Applications that exist already, by name; NULL: there are none. What
+	 * it gives is borrowed. */
+	const struct app_config *(*find)(const char *name, void *data);
+	void *find_data;
 };
 
 /*

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "config/depends.h"
 #include "config/relaxed.h"
 
 #include <errno.h>
@@ -128,6 +129,8 @@ config_file_build(const json_t *value, const char *source,
 	error = find_apps(value, &apps, ret_error);
 	if (error == 0)
 		error = build_all(apps, place, &set, ret_error);
+	if (error == 0)
+		error = depends_check(&set, place, ret_error);
 	if (error < 0) {
 		name_source(ret_error, source);
 		config_set_fini(&set);

@@ -31,6 +31,7 @@ enum key_type {
 	KEY_TYPE_GROUP,	      /* [int64_t] gid; a name is looked up */
 	KEY_TYPE_GROUPS,      /* [struct number_list] gids; names, too */
 	KEY_TYPE_LIMITS,      /* [struct limit_list] */
+	KEY_TYPE_NAMES,	      /* [char **] names of applications */
 };
 
 /* What it takes to put a changed value into force; grows downwards. */

@@ -6,6 +6,7 @@
  */
 #include "config/options.h"
 
+#include "config/depends.h"
 #include "config/program.h"
 
 #include <errno.h>
@@ -431,6 +432,8 @@ build(struct parser *parser)
 		parser->app, parser->place, "--", &set->apps[0], parser->error);
 	if (error == 0)
 		set->count = 1;
+	if (error == 0)
+		error = depends_check(set, parser->place, parser->error);
 	return error == -ENOENT ? -EBADMSG : error;
 }
 

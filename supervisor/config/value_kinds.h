@@ -28,8 +28,9 @@ value_reader value_read_name, value_read_string, value_read_path,
 	value_read_arguments, value_read_environment;
 value_writer value_write_string, value_write_strings, value_write_environment;
 
-/* value_list.c; the fields are the structs of config.h */
-value_reader value_read_codes, value_read_groups, value_read_limits;
+/* value_list.c; the fields are the structs of config.h, or char ** */
+value_reader value_read_codes, value_read_groups, value_read_limits,
+	value_read_names;
 value_writer value_write_numbers, value_write_limits;
 
 /* value_listen.c; the field is struct listen_list */

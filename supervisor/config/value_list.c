@@ -4,6 +4,7 @@
  * the supervisor.
  */
 #include "config/value_kinds.h"
+#include "config/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,6 +90,36 @@ value_read_groups(const struct values_context *context, const struct key *key,
 	const json_t *value, void *field)
 {
 	return read_numbers(context, key, value, field, value_group_number);
+}
+
+int
+value_read_names(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	json_t *array = as_array(value);
+	struct words words = {0};
+	int error = array == NULL ? -ENOMEM : 0;
+
+	if (json_array_size(array) > (size_t)key->most)
+		error = values_bad(context, key, NULL,
+			"at most %lld names are allowed", (long long)key->most);
+	for (size_t i = 0; error == 0 && i < json_array_size(array); i++) {
+		const json_t *name = json_array_get(array, i);
+		const char *text =
+			value_is_text(name) ? json_string_value(name) : "";
+		const char *fault = values_check_name(text);
+
+		error = fault != NULL
+				? values_bad(context, key, name, "%s", fault)
+				: words_add(&words, text, strlen(text));
+	}
+	json_decref(array);
+	if (error < 0) {
+		words_fini(&words);
+		return error;
+	}
+	*(char ***)field = words_take(&words);
+	return *(char ***)field == NULL ? -ENOMEM : 0;
 }
 
 int

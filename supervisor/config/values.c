@@ -63,6 +63,8 @@ static const struct {
 		HOLDS_NUMBERS},
 	[KEY_TYPE_LIMITS] = {value_read_limits, value_write_limits,
 		HOLDS_LIMITS},
+	[KEY_TYPE_NAMES] = {value_read_names, value_write_strings,
+		HOLDS_STRINGS},
 };
 
 static void *

@@ -499,7 +499,8 @@ start_words(struct client *client, uint64_t id, json_t *params,
 	char *const *words, char *const *environment)
 {
 	struct config_error error = {.text = ""};
-	struct config_place place = {.env_name = NULL};
+	struct config_place place = {
+		.find = fleet_configuration, .find_data = client->fleet};
 	struct options options;
 	int count = 0;
 	int r = read_place(params, &place);

@@ -55,7 +55,9 @@ status_worker(const struct slot *slot)
 	if (view.pid > 0)
 		(void)procstat_read(view.pid, &stat);
 	/* The worker's own bytes: what is no UTF-8 would spoil the listing. */
-	notice = json_string(view.notice);
+	notice = view.waits_for != NULL
+			 ? json_sprintf("waits for %s", view.waits_for)
+			 : json_string(view.notice);
 	if (notice == NULL)
 		notice = json_string("(not UTF-8)");
 	return json_pack(

@@ -12,6 +12,7 @@
 #include "fleet/core.h"
 #include "fleet/exits.h"
 #include "fleet/keeper_client.h"
+#include "fleet/order.h"
 #include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -393,11 +394,14 @@ app_refresh(struct app *app)
 bool
 app_is_idle(const struct app *app)
 {
+	bool is_stuck;
+
+	(void)order_waits_for(app, &is_stuck);
 	for (size_t i = 0; i < app->slot_count; i++) {
 		const struct slot *slot = app->slots[i];
 
 		if (slot->main || slot->incoming || slot->outgoing ||
-			slot_is_wanted(slot))
+			(slot_is_wanted(slot) && !is_stuck))
 			return false;
 	}
 	return true;

@@ -42,7 +42,8 @@ struct app {
 	struct slot **slots; /* in order of their instances */
 	size_t slot_count, slot_room;
 	struct reload_run run;
-	bool was_running; /* what the exchange knows */
+	bool was_running;   /* what the exchange knows */
+	uint8_t waits_told; /* 1: that it waits; 2: that it is stuck */
 };
 
 /*
@@ -103,7 +104,7 @@ void app_sweep(struct app *app);
 /* Tells the exchange whether the application runs. */
 void app_refresh(struct app *app);
 
-/* Whether no slot has or shall have a process. */
+/* Whether no slot has a process, or shall have one that it can get. */
 bool app_is_idle(const struct app *app);
 
 #endif

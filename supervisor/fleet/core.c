@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "fleet/app.h"
 #include "fleet/operate.h"
+#include "fleet/order.h"
 #include "fleet/process.h"
 #include "fleet/safe.h"
 #include "fleet/slot.h"
@@ -267,6 +268,7 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	(void)events;
 	if (!fleet->must_check || fleet->has_ended || !fleet->is_loaded)
 		return;
+	order_check(fleet);
 	for (struct app *app = fleet->apps; app; app = app->next)
 		app_sweep(app);
 	operate_check(fleet);

@@ -16,6 +16,7 @@
 #include "fleet/keeper_client.h"
 #include "fleet/notify.h"
 #include "fleet/operate.h"
+#include "fleet/order.h"
 #include "fleet/plan.h"
 #include "fleet/process.h"
 #include "fleet/slot.h"
@@ -362,6 +363,8 @@ read_file_again(struct fleet *fleet)
 		log_error("SIGHUP: the current folder: %s", strerror(-r));
 		return;
 	}
+	place.find = fleet_configuration;
+	place.find_data = fleet;
 	r = config_file_read(fleet->file, &place, &set, &error);
 	if (r < 0) {
 		log_error("SIGHUP: nothing is changed: %s", error.text);
@@ -469,6 +472,7 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 					: slot->outgoing ? slot->outgoing
 							 : slot->incoming;
 	struct endpoint_counters counters = {0};
+	bool is_stuck;
 
 	endpoint_read_counters(slot->endpoint, &counters);
 	*ret_view = (struct slot_view){
@@ -496,6 +500,9 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.out_file = slot->version->config->out_file,
 		.error_file = slot->version->config->error_file,
 		.notice = process ? process->status : "",
+		.waits_for = process || !slot_is_wanted(slot)
+				     ? NULL
+				     : order_waits_for(slot->app, &is_stuck),
 		.in_flight = process ? process->in_flight : 0,
 		.connections = process && process->peer
 				       ? peer_connections(process->peer)

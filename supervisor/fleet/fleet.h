@@ -197,6 +197,10 @@ int fleet_scale_and_wait(struct fleet *fleet, const char *app,
 /* How many workers an application shall have; -ENOENT: there is none. */
 int64_t fleet_instances(const struct fleet *fleet, const char *app);
 
+/* What an application is configured as, borrowed; NULL: there is none. `fleet`
+ * is one: the type is that of config_place.find. */
+const struct app_config *fleet_configuration(const char *app, void *fleet);
+
 /* Whether a program of the application ever ran. */
 bool fleet_was_started(const struct fleet *fleet, const char *app);
 
@@ -280,9 +284,10 @@ struct slot_view {
 	uint64_t messages_in, messages_out, queue_bytes;
 	const struct listen_list *listen;  /* as configured */
 	const char *out_file, *error_file; /* NULL: none */
-	const char *notice;   /* the worker's own words (STATUS=), or "" */
-	uint32_t in_flight;   /* as it said last */
-	uint32_t connections; /* handed over to it and not done */
+	const char *notice;    /* the worker's own words (STATUS=), or "" */
+	const char *waits_for; /* an application that comes first; NULL */
+	uint32_t in_flight;    /* as it said last */
+	uint32_t connections;  /* handed over to it and not done */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include "fleet/core.h"
 #include "fleet/ending.h"
 #include "fleet/keeper_client.h"
+#include "fleet/order.h"
 #include "fleet/reload_run.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -101,6 +102,21 @@ say_why(const struct slot *slot, char *ret_words)
 		slot->state.id);
 }
 
+/* Whether it waits for what won't come by itself. */
+static bool
+is_stuck(const struct slot *slot, char *ret_words)
+{
+	bool stuck;
+	const char *name = order_waits_for(slot->app, &stuck);
+
+	if (has_process(slot) || !slot_is_wanted(slot) || !name || !stuck)
+		return false;
+	snprintf(ret_words, FLEET_WORDS_SIZE,
+		"%s.%u waits for %s, which doesn't run: start that first",
+		app_name(slot->app), slot->state.instance, name);
+	return true;
+}
+
 /* Returns 1: as it shall be; 0: not yet; -1: it failed, and why. */
 static int
 look_at_slot(const struct operation *operation, const struct slot *slot,
@@ -112,6 +128,8 @@ look_at_slot(const struct operation *operation, const struct slot *slot,
 		say_why(slot, ret_words);
 		return -1;
 	}
+	if (is_stuck(slot, ret_words))
+		return -1;
 	/* It was stopped meanwhile, or had nothing more to do. */
 	if (slot->state.rest != STATE_RUNS)
 		return has_process(slot) ? 0 : 1;
@@ -232,8 +250,6 @@ start_slot(struct slot *slot)
 static void
 restart_slot(struct slot *slot)
 {
-	struct process *processes[] = {slot->main, slot->incoming};
-
 	if (!has_process(slot)) {
 		start_slot(slot);
 		return;
@@ -244,9 +260,8 @@ restart_slot(struct slot *slot)
 	slot->state.rest = STATE_RUNS;
 	slot->state.unstable = 0;
 	slot_save(slot);
-	for (size_t i = 0; i < 2; i++)
-		if (processes[i])
-			process_stop(processes[i], FSM_WANT_DOWN, STOP_AGAIN);
+	if (order_may_stop(slot, STOP_AGAIN))
+		slot_end_processes(slot, STOP_AGAIN);
 }
 
 static void
@@ -271,10 +286,32 @@ act(struct slot *slot, enum fleet_operation operation)
 	}
 }
 
-/* A reload under way ends before its slots are stopped. */
-static void
-prepare(struct app *app, enum fleet_operation operation)
+static bool
+is_meant(const struct operation *operation, const struct app *app)
 {
+	for (size_t i = 0; i < app->slot_count; i++)
+		for (size_t k = 0; k < operation->id_count; k++)
+			if (app->slots[i]->state.id == operation->ids[k])
+				return true;
+	return false;
+}
+
+/*
+ * A reload under way ends before its slots are stopped. What is stopped or
+ * started anew has to begin again where others do, too.
+ */
+static void
+prepare(struct app *app, enum fleet_operation operation,
+	const struct operation *all)
+{
+	char *const *name = app->version->config->depends_on;
+
+	for (; operation == FLEET_RESTART && *name; name++) {
+		const struct app *other = core_find_app(app->fleet, *name);
+
+		if (other && is_meant(all, other))
+			app->state.has_begun = false;
+	}
 	if (operation != FLEET_START)
 		reload_run_cancel(app);
 	if (operation == FLEET_DELETE) {
@@ -301,16 +338,6 @@ collect(const struct fleet *fleet, const struct fleet_target *target,
 		if (fleet_target_has(target, slot))
 			operation->ids[operation->id_count++] = slot->state.id;
 	return 0;
-}
-
-static bool
-is_meant(const struct operation *operation, const struct app *app)
-{
-	for (size_t i = 0; i < app->slot_count; i++)
-		for (size_t k = 0; k < operation->id_count; k++)
-			if (app->slots[i]->state.id == operation->ids[k])
-				return true;
-	return false;
 }
 
 static void
@@ -351,7 +378,7 @@ fleet_operate(struct fleet *fleet, enum fleet_operation operation,
 	}
 	for (struct app *app = fleet->apps; app; app = app->next)
 		if (is_meant(waits, app))
-			prepare(app, operation);
+			prepare(app, operation, waits);
 	for (size_t i = 0; i < waits->id_count; i++) {
 		struct slot *slot = core_find_slot(fleet, waits->ids[i]);
 
@@ -368,6 +395,14 @@ fleet_instances(const struct fleet *fleet, const char *name)
 	const struct app *app = core_find_app(fleet, name);
 
 	return app ? (int64_t)app->state.instances : -ENOENT;
+}
+
+const struct app_config *
+fleet_configuration(const char *name, void *data)
+{
+	const struct app *app = core_find_app(data, name);
+
+	return app ? app->version->config : NULL;
 }
 
 bool

@@ -20,6 +20,7 @@
 #include "fleet/events.h"
 #include "fleet/handover.h"
 #include "fleet/keeper_client.h"
+#include "fleet/order.h"
 #include "fleet/reuseport.h"
 #include "fleet/version.h"
 
@@ -217,6 +218,7 @@ slot_refresh(struct slot *slot)
 	}
 	if (slot->was_ready != is_ready) {
 		slot->was_ready = is_ready;
+		core_check(slot->app->fleet); /* others may wait for it */
 		endpoint_set_ready(slot->endpoint, is_ready);
 		reuseport_steer(slot->app);
 	}
@@ -241,11 +243,13 @@ slot_status(const struct slot *slot)
 		process = slot->outgoing;
 	if (!process && ev_is_active(&slot->retry) && slot_is_wanted(slot))
 		return "backoff";
+	if (!process && slot_is_wanted(slot))
+		return "starting"; /* others are started first */
 	if (!process)
 		return slot->state.rest == STATE_ERRORED ? "errored"
 							 : "stopped";
-	if (slot->state.rest == STATE_REMOVED)
-		return "stopping"; /* its queue is served first */
+	if (slot->state.rest == STATE_REMOVED || slot->state.stop_waits)
+		return "stopping"; /* its queue, or others, are served first */
 	switch ((enum fsm_state)process->state.state) {
 	case FSM_WAITING:
 		return process->state.deadline_ns ? "backoff" : "starting";
@@ -292,7 +296,8 @@ plan_main(struct slot *slot)
 void
 slot_start(struct slot *slot)
 {
-	if (slot_is_wanted(slot) && !slot->main && !slot->incoming)
+	if (slot_is_wanted(slot) && !slot->main && !slot->incoming &&
+		!ev_is_active(&slot->retry) && order_may_start(slot))
 		plan_main(slot);
 }
 
@@ -303,6 +308,16 @@ stop_process(struct process *process, enum stop_reason reason, bool at_once)
 		process_kill(process);
 	else if (process)
 		process_stop(process, FSM_WANT_DOWN, reason);
+}
+
+void
+slot_end_processes(struct slot *slot, enum stop_reason reason)
+{
+	struct process *processes[] = {
+		slot->main, slot->incoming, slot->outgoing};
+
+	for (size_t i = 0; i < 3; i++)
+		stop_process(processes[i], reason, false);
 }
 
 void
@@ -319,8 +334,10 @@ slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,
 	slot->start_waits = false;
 	slot->state.start_ns = 0;
 	reuseport_forget(slot);
-	for (size_t i = 0; i < 3; i++)
-		stop_process(processes[i], reason, at_once);
+	for (size_t i = 0; at_once && i < 3; i++)
+		stop_process(processes[i], reason, true);
+	if (!at_once && order_may_stop(slot, reason))
+		slot_end_processes(slot, reason);
 	slot_refresh(slot);
 	core_check(slot->app->fleet);
 }
@@ -368,10 +385,16 @@ slot_start_incoming(struct slot *slot, bool back)
 {
 	struct app *app = slot->app;
 	struct version *version = back ? app->version : app->run.next;
+	bool is_stuck;
 	int r;
 
 	if (slot->state.rest == STATE_STOPPED ||
 		slot->state.rest == STATE_REMOVED || !version) {
+		reload_run_event(slot, RELOAD_SLOT_SKIPPED);
+		return;
+	}
+	if (!slot->main && order_waits_for(app, &is_stuck)) {
+		slot_set_version(slot, version);
 		reload_run_event(slot, RELOAD_SLOT_SKIPPED);
 		return;
 	}
@@ -490,6 +513,8 @@ slot_process_gone(struct process *process)
 	bool had_exit = process->has_exit;
 
 	leave_role(slot, process);
+	if (!slot->main && !slot->incoming && !slot->outgoing)
+		slot->state.stop_waits = 0;
 	ending_take(slot, process, was_main);
 	slot_save(slot);
 	process_forget(&process);

@@ -72,6 +72,9 @@ void slot_start(struct slot *slot);
 void slot_stop(struct slot *slot, enum state_rest rest, enum stop_reason reason,
 	bool at_once);
 
+/* Asks its processes to end, now. */
+void slot_end_processes(struct slot *slot, enum stop_reason reason);
+
 /* A reload's commands. */
 void slot_start_incoming(struct slot *slot, bool back);
 void slot_retire(struct slot *slot);

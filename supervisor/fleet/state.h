@@ -92,7 +92,7 @@ struct state_app {
 	uint64_t reload_start;
 	/* It goes as soon as it has no slots left. */
 	uint32_t is_deleted;
-	uint32_t reserved;
+	uint32_t has_begun; /* what it depends on was ready: see order.h */
 };
 
 struct state_listener {
@@ -137,7 +137,7 @@ struct state_slot {
 	uint8_t reserved[2];
 	int64_t start_ns; /* its next process isn't started before; 0: now */
 	uint32_t exits;	  /* how many were written to STATE_EXITS */
-	uint32_t reserved_too;
+	uint32_t stop_waits; /* 0, or 1 + enum stop_reason: see order.h */
 	uint64_t messages_in, messages_out; /* of processes that are gone */
 };
 

@@ -22,7 +22,8 @@ TestSuite(config, .timeout = 20);
 static struct config_place
 place(void)
 {
-	return (struct config_place){"/nowhere", "/usr/bin:/bin", NULL};
+	return (struct config_place){
+		.directory = "/nowhere", .search = "/usr/bin:/bin"};
 }
 
 static struct app_config *
@@ -501,8 +502,8 @@ put(const struct folder *folder, const char *name, const char *text, int mode)
 static struct folder
 make_folder(void)
 {
-	struct folder folder = {
-		{"/tmp/muster-config-XXXXXX", "/usr/bin:/bin", NULL}};
+	struct folder folder = {{.directory = "/tmp/muster-config-XXXXXX",
+		.search = "/usr/bin:/bin"}};
 
 	cr_assert_neq(mkdtemp(folder.place.directory), NULL);
 	return folder;
@@ -645,6 +646,17 @@ Test(config, wrong_files_apply_nothing)
 		{"[{\"script\":\"a\"},{\"script\":\"/x/a\"}]",
 			"apps[1].name: \"a\""},
 		{"[{\"script\":\"a\"},5]", "apps[1]: an application"},
+		{"{\"script\":\"a\",\"depends_on\":\"a\"}",
+			"in a circle: a → a"},
+		{"[{\"script\":\"a\",\"depends_on\":[\"b\"]},"
+		 "{\"script\":\"b\",\"depends_on\":[\"c\"]},"
+		 "{\"script\":\"c\",\"depends_on\":[\"d\",\"b\"]},"
+		 "{\"script\":\"d\"}]",
+			"in a circle: b → c → b"},
+		{"{\"script\":\"a\",\"depends_on\":\"b c\"}",
+			"a.depends_on: no application is called \"b\""},
+		{"{\"script\":\"a\",\"depends_on\":[\"../b\"]}",
+			"depends_on: \"../b\" is not allowed"},
 	};
 	struct folder folder = make_folder();
 

@@ -27,7 +27,8 @@ parse_in(const struct config_place *place, struct options *options,
 static int
 parse(struct options *options, char *const *argv)
 {
-	struct config_place place = {"/nowhere", "/usr/bin:/bin", NULL};
+	struct config_place place = {
+		.directory = "/nowhere", .search = "/usr/bin:/bin"};
 
 	return parse_in(&place, options, argv);
 }
@@ -156,7 +157,7 @@ Test(options, wrong_machine)
 
 Test(options, file)
 {
-	struct config_place place = {"/tmp/muster-options-XXXXXX", NULL, NULL};
+	struct config_place place = {.directory = "/tmp/muster-options-XXXXXX"};
 	char path[CONFIG_PATH_SIZE + 16];
 	char *right[] = {"--raw", "x.json", NULL};
 	char *more[] = {"x.json", "y", NULL};
