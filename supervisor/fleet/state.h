@@ -135,8 +135,8 @@ struct state_slot {
 	uint8_t exit_by_signal;
 	uint8_t has_exit;
 	uint8_t reserved[2];
-	int64_t start_ns; /* its next process isn't started before; 0: now */
-	uint32_t exits;	  /* how many were written to STATE_EXITS */
+	int64_t start_ns;    /* its next process isn't started before; 0: now */
+	uint32_t exits;	     /* how many were written to STATE_EXITS */
 	uint32_t stop_waits; /* 0, or 1 + enum stop_reason: see order.h */
 	uint64_t messages_in, messages_out; /* of processes that are gone */
 };
