@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -42,6 +43,7 @@ struct brain {
 	struct ev_loop *loop;
 	struct keeper_client *keeper;
 	struct exchange *exchange;
+	int memory; /* its memory file, until what runs is planned; or -1 */
 	struct fleet *fleet;
 	struct control *control;
 	ev_periodic far_away;
@@ -135,6 +137,29 @@ brain_give_up(struct brain *brain, int code)
 	return code;
 }
 
+/*
+ * A file says how much may wait in messages, and the memory was laid out before
+ * it was read. Nothing is in it yet, so it is laid out anew; a brain that is
+ * killed between leaves an empty one to the next, which comes by here again.
+ */
+static int
+brain_limit_memory(struct brain *brain, int64_t limit)
+{
+	int r, fd = sys_dup(brain->memory, 0);
+
+	if (fd < 0)
+		return fd;
+	r = sys_ftruncate(fd, 0);
+	if (r < 0) {
+		(void)sys_close(fd);
+		return r;
+	}
+	exchange_free(&brain->exchange);
+	r = exchange_new(brain->loop, fd, (uint64_t)limit, &brain->exchange);
+	fleet_use_exchange(brain->fleet, brain->exchange);
+	return r;
+}
+
 /* The first brain's part: from the arguments to a plan in the ledger. */
 static int
 brain_plan(struct brain *brain, int argc, char **argv)
@@ -166,7 +191,12 @@ brain_plan(struct brain *brain, int argc, char **argv)
 	settings.pid_file = options.pid_file;
 	if (brain_find_program(program))
 		settings.program = program;
-	r = fleet_plan(brain->fleet, &settings, &options.set, words);
+	if (options.set.muster.memory_limit > 0)
+		r = brain_limit_memory(brain, options.set.muster.memory_limit);
+	if (r < 0)
+		snprintf(words, sizeof words, "memory_limit: %s", strerror(-r));
+	else
+		r = fleet_plan(brain->fleet, &settings, &options.set, words);
 	if (r < 0)
 		log_error("%s", words[0] != '\0' ? words : strerror(-r));
 	options_fini(&options);
@@ -220,6 +250,7 @@ brain_open(struct brain *brain)
 	}
 	if (fd < 0)
 		return fd;
+	brain->memory = sys_dup(fd, 0);
 	r = exchange_new(brain->loop, fd, BRAIN_MEMORY_LIMIT, &brain->exchange);
 	if (r < 0)
 		return r;
@@ -262,6 +293,8 @@ brain_run(struct brain *brain, int argc, char **argv)
 	} else {
 		log_info("a new brain takes over; the workers run on");
 	}
+	if (brain->memory >= 0)
+		(void)sys_close(brain->memory);
 	r = fleet_rebuild(brain->fleet);
 	if (r == 0)
 		r = brain_serve(brain);

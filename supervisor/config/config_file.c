@@ -57,7 +57,8 @@ find_apps(const json_t *value, const json_t **ret_apps,
 		if (strcmp(name, "deploy") == 0)
 			log_warn("\"deploy\" means nothing here: it is left "
 				 "out");
-		else if (strcmp(name, "apps") != 0) {
+		else if (strcmp(name, "apps") != 0 &&
+			 strcmp(name, "muster") != 0) {
 			snprintf(error->text, sizeof(error->text),
 				"%.100s is unknown beside \"apps\"", name);
 			return -EINVAL;
@@ -121,12 +122,15 @@ config_file_build(const json_t *value, const char *source,
 	const struct config_place *place, struct config_set *ret_set,
 	struct config_error *ret_error)
 {
-	struct config_set set = {0};
+	struct config_set set = {.apps = NULL};
 	const json_t *apps;
 	int error;
 
 	ret_error->text[0] = '\0';
 	error = find_apps(value, &apps, ret_error);
+	if (error == 0)
+		error = daemon_config_read(json_object_get(value, "muster"),
+			place, &set.muster, ret_error);
 	if (error == 0)
 		error = build_all(apps, place, &set, ret_error);
 	if (error == 0)
@@ -211,5 +215,6 @@ config_set_fini(struct config_set *set)
 	for (size_t i = 0; i < set->count; i++)
 		config_free(&set->apps[i]);
 	free(set->apps);
-	*set = (struct config_set){0};
+	daemon_config_fini(&set->muster);
+	*set = (struct config_set){.apps = NULL};
 }

@@ -6,6 +6,7 @@
 #define MUSTER_CONFIG_FILE_H
 
 #include "config/config.h"
+#include "config/daemon_config.h"
 
 enum {
 	CONFIG_FILE_SIZE_MAX = 4 << 20, /* bytes */
@@ -15,6 +16,7 @@ enum {
 struct config_set {
 	struct app_config **apps; /* owned */
 	size_t count;
+	struct daemon_config muster; /* of a file */
 };
 
 /*

@@ -297,6 +297,9 @@ methods_scale(struct client *client, uint64_t id, json_t *params)
 		peer_error(client->peer, id, "bad-request",
 			"instances: a number from 0 to 4096, or a step like +1 "
 			"or -1 that leads to one");
+	else if (r == -EDQUOT)
+		peer_error(client->peer, id, "app-scale-failed",
+			"these are more workers than max_processes allows");
 	else
 		methods_refuse(client, id, r);
 }

@@ -113,6 +113,12 @@ fleet_check(int ledger, int exchange)
 	return r < 0 ? r : exchange_check(exchange);
 }
 
+void
+fleet_use_exchange(struct fleet *fleet, struct exchange *exchange)
+{
+	fleet->setup.exchange = exchange;
+}
+
 bool
 fleet_is_new(const struct fleet *fleet)
 {
@@ -301,6 +307,17 @@ fleet_apply(struct fleet *fleet, const struct config_set *set,
 	return r;
 }
 
+/* The workers that all other applications shall have. */
+static int64_t
+count_others(const struct app *app)
+{
+	int64_t count = 0;
+
+	for (const struct app *at = app->fleet->apps; at; at = at->next)
+		count += at == app ? 0 : at->state.instances;
+	return count;
+}
+
 int
 fleet_scale(struct fleet *fleet, const char *name, int64_t instances)
 {
@@ -312,6 +329,9 @@ fleet_scale(struct fleet *fleet, const char *name, int64_t instances)
 		return -ESHUTDOWN;
 	if (instances < 0 || instances > STATE_SLOTS_MAX)
 		return -ERANGE;
+	if (fleet->general.max_processes &&
+		count_others(app) + instances > fleet->general.max_processes)
+		return -EDQUOT;
 	app->state.instances = (uint32_t)instances;
 	app->state.is_scaled = app->run.next != NULL;
 	app_save(app);

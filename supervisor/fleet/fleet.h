@@ -80,6 +80,9 @@ struct fleet_settings {
  */
 int fleet_open(const struct fleet_setup *setup, struct fleet **ret_fleet);
 
+/* Another exchange than fleet_open was given; before anything is planned. */
+void fleet_use_exchange(struct fleet *fleet, struct exchange *exchange);
+
 /* Closes what this process has open; the workers live on. */
 void fleet_close(struct fleet **fleet);
 
@@ -263,7 +266,7 @@ int fleet_check(int ledger, int exchange);
 
 /* Changes how many workers an application has, to at least 0; while it is
  * reloaded, as soon as that has ended. Returns 0; -ENOENT; -ESHUTDOWN; -ERANGE;
- * -ENOMEM. */
+ * -EDQUOT: over max_processes; -ENOMEM. */
 int fleet_scale(struct fleet *fleet, const char *app, int64_t instances);
 
 /* Seeing ---------------------------------------------------------------- */

@@ -204,6 +204,54 @@ say(char *ret_words, const char *what, int error)
 	return error;
 }
 
+/* What a file says of the supervisor itself -----------------------------------
+ */
+
+/* Whether the workers of all applications are no more than may be. */
+static int
+check_count(struct fleet *fleet, const struct config_set *set,
+	const struct change *changes, size_t count, char *ret_words)
+{
+	int64_t most = set->muster.max_processes ? set->muster.max_processes
+						 : fleet->general.max_processes;
+	int64_t wanted = 0;
+
+	for (size_t i = 0; i < count; i++)
+		wanted += changes[i].config->instances;
+	for (const struct app *app = fleet->apps; app; app = app->next) {
+		bool is_changed = false;
+
+		for (size_t i = 0; i < count; i++)
+			is_changed |= changes[i].app == app;
+		wanted += is_changed ? 0 : app->state.instances;
+	}
+	if (!most || wanted <= most)
+		return 0;
+	snprintf(ret_words, FLEET_WORDS_SIZE,
+		"%lld workers are wanted, and max_processes is %lld",
+		(long long)wanted, (long long)most);
+	return -EINVAL;
+}
+
+void
+plan_take_settings(struct fleet *fleet, const struct daemon_config *muster)
+{
+	if (muster->log_level)
+		fleet->general.log_level = (uint8_t)muster->log_level;
+	if (muster->max_processes)
+		fleet->general.max_processes = (uint32_t)muster->max_processes;
+	core_save(fleet);
+	plan_use_settings(fleet);
+}
+
+void
+plan_use_settings(const struct fleet *fleet)
+{
+	if (fleet->general.log_level)
+		log_open("muster",
+			(enum log_level)(fleet->general.log_level - 1));
+}
+
 /* The first start ---------------------------------------------------------- */
 
 static int
@@ -268,10 +316,13 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 	}
 	for (size_t i = 0; i < set->count; i++)
 		changes[i].config = set->apps[i];
+	r = check_count(fleet, set, changes, set->count, ret_words);
+	if (r < 0)
+		goto out;
 	r = open_listeners(changes, set->count, &opening, &given, ret_words);
 	if (r < 0)
 		goto out;
-	core_save(fleet);
+	plan_take_settings(fleet, &set->muster);
 	r = keep_settings(fleet, settings);
 	for (size_t i = 0; r >= 0 && i < set->count; i++) {
 		r = version_seal(fleet, changes[i].config, &changes[i].number);
@@ -407,9 +458,12 @@ plan_apply(struct fleet *fleet, const struct config_set *set,
 	if (r >= 0)
 		r = find_changes(fleet, set, changes, &count, ret_words);
 	if (r >= 0)
+		r = check_count(fleet, set, changes, count, ret_words);
+	if (r >= 0)
 		r = open_listeners(changes, count, &opening, NULL, ret_words);
 	if (r < 0)
 		goto out;
+	plan_take_settings(fleet, &set->muster);
 	for (size_t i = 0; i < count; i++) {
 		/* Each is waited for on its own; one that can't be carried
 		 * out for want of memory doesn't keep the others back. */

@@ -21,4 +21,11 @@ int plan_apply(struct fleet *fleet, const struct config_set *set,
 	size_t *ret_changed, plan_wait *wait, fleet_done *done, void *data,
 	char *ret_words);
 
+/* Writes down what a file says of the supervisor itself, and uses it. */
+void plan_take_settings(
+	struct fleet *fleet, const struct daemon_config *muster);
+
+/* Uses what was written down. */
+void plan_use_settings(const struct fleet *fleet);
+
 #endif

@@ -24,6 +24,7 @@
 #include "fleet/leftovers.h"
 #include "fleet/notify.h"
 #include "fleet/past.h"
+#include "fleet/plan.h"
 #include "fleet/process.h"
 #include "fleet/remains.h"
 #include "fleet/reuseport.h"
@@ -108,6 +109,7 @@ load_general(struct fleet *fleet, uint32_t row, const void *record)
 {
 	(void)row;
 	memcpy(&fleet->general, record, sizeof(fleet->general));
+	plan_use_settings(fleet);
 	return 0;
 }
 

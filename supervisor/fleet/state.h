@@ -74,7 +74,9 @@ struct state_general {
 	uint8_t has_exit_code;
 	uint8_t is_stopping;
 	uint8_t is_at_once;
-	uint8_t reserved[1];
+	uint8_t log_level;	/* 0, or 1 + enum log_level */
+	uint32_t max_processes; /* 0: no bound of its own */
+	uint32_t reserved;
 };
 
 struct state_app {

@@ -640,6 +640,14 @@ Test(config, wrong_files_apply_nothing)
 		{"[]", "no application"},
 		{"{\"apps\":3}", "list"},
 		{"{\"apps\":[],\"x\":1}", "x is unknown"},
+		{"{\"apps\":[],\"muster\":3}", "muster: write an object"},
+		{"{\"apps\":[],\"muster\":{\"log_levl\":\"warn\"}}",
+			"muster.log_levl is an unknown key; did you mean "
+			"log_level?"},
+		{"{\"apps\":[],\"muster\":{\"log_level\":\"loud\"}}",
+			"muster.log_level: \"loud\" is not allowed"},
+		{"{\"apps\":[],\"muster\":{\"memory_limit\":\"1K\"}}",
+			"muster.memory_limit"},
 		{"[{\"script\":\"a\"},{\"script\":\"b\",\"instance\":2}]",
 			"f.json: apps[1].instance is an unknown key; did you "
 			"mean instances?"},
@@ -670,6 +678,30 @@ Test(config, wrong_files_apply_nothing)
 			"\"%s\" doesn't say \"%s\"", error.text, wrong[i].says);
 		cr_expect_eq(set.apps, NULL);
 	}
+	clean(&folder);
+}
+
+Test(config, the_supervisors_own_keys)
+{
+	struct folder folder = make_folder();
+	struct config_set set = {0};
+	struct config_error error = {""};
+
+	cr_assert_eq(read_file(&folder,
+			     "{\"muster\":{\"log_level\":\"warn\","
+			     "\"memory_limit\":\"64M\",\"max_processes\":9,"
+			     "\"bus\":\"tcp://127.0.0.1:4420\","
+			     "\"bus_token_file\":\"token\"},"
+			     "\"apps\":[{\"script\":\"a\"}]}",
+			     &set, &error),
+		0, "%s", error.text);
+	cr_expect_eq(set.muster.log_level, 1 + 2);
+	cr_expect_eq(set.muster.memory_limit, 64 << 20);
+	cr_expect_eq(set.muster.max_processes, 9);
+	cr_expect_str_eq(set.muster.bus, "tcp://127.0.0.1:4420");
+	cr_expect_eq(set.muster.bus_token_file[0], '/');
+	config_set_fini(&set);
+	cr_expect_null(set.muster.bus);
 	clean(&folder);
 }
 
