@@ -158,6 +158,7 @@ attach_destroy(struct muster *muster)
 		munmap(muster->alive, (size_t)sysconf(_SC_PAGESIZE));
 	listeners_fini(muster);
 	requests_fini(muster);
+	topics_fini(muster);
 	free(muster->app);
 	free(muster);
 }

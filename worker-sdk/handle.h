@@ -9,6 +9,7 @@
  *	events.c     what the supervisor tells, and resuming
  *	send.c       messages
  *	requests.c   open requests and their answers
+ *	topics.c     publishing and subscribing
  *	accept.c     connections, and how many there are
  */
 #ifndef MUSTER_HANDLE_H
@@ -16,12 +17,14 @@
 
 #include "muster.h"
 #include "protocol/channel.h"
+#include "protocol/topic_trie.h"
 
 enum {
 	HANDLE_QUEUE_LIMIT = 8 * 1024 * 1024, /* bytes not written */
 	HANDLE_CHANNELS_WAITING = 16,	      /* passed, not yet used */
 	HANDLE_LISTENERS_MAX = 1024,
 	HANDLE_EVENT_MAX = 64 * 1024, /* bytes of an event from 0 */
+	HANDLE_SUBSCRIPTIONS_MAX = 16384,
 	HANDLE_JSON_FLAGS =
 		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
 };
@@ -70,6 +73,13 @@ struct open_request {
 		muster_workers_fn *workers;
 	} fn;
 	void *data;
+};
+
+/* Subscriptions: see topics.c. */
+struct topics {
+	struct topic_trie trie; /* without a root before the first */
+	struct subscription *all;
+	uint32_t count;
 };
 
 struct muster {
@@ -126,6 +136,8 @@ struct muster {
 	uint32_t requests_free; /* row + 1; 0: none */
 	uint32_t requests_open;
 	uint64_t last_request;
+
+	struct topics topics;
 
 	/* The program's callbacks. */
 	muster_message_fn *on_message;
@@ -252,6 +264,12 @@ void events_channel_ended(struct muster *muster);
 /* `resume` was answered; `body` is NULL for an error with `code`. */
 void events_resumed(struct muster *muster, const json_t *body, const char *code,
 	const char *message);
+
+/* topics.c --------------------------------------------------------------- */
+
+/* Calls back for a publish. */
+void topics_take(struct muster *muster, const struct channel_frame *frame);
+void topics_fini(struct muster *muster);
 
 /* send.c ----------------------------------------------------------------- */
 

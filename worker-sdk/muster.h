@@ -365,7 +365,7 @@ MUSTER_API int muster_send_fd(struct muster *muster, uint32_t to,
 /*
  * The message `id`, sent by muster_send_tracked, didn't reach `to`. `code` is
  * the protocol's ("no-such-worker", "stalled", "worker-died", …), `message` is
- * for people.
+ * for people. With `id` 0 a subscription was refused.
  */
 typedef void muster_undelivered_fn(struct muster *muster, uint64_t id,
 	uint32_t to, const char *code, const char *message, void *data);
@@ -408,6 +408,76 @@ MUSTER_API void muster_on_message(
 	struct muster *muster, muster_message_fn *fn, void *data);
 MUSTER_API void muster_on_message_json(
 	struct muster *muster, muster_message_json_fn *fn, void *data);
+
+/* Topics ---------------------------------------------------------------- */
+
+/*
+ * A topic is made of tokens of letters, digits, `_` and `-` with dots between
+ * them: "orders.4711.paid". In a pattern `*` stands for one token, and `>` as
+ * the last token for one or more: "orders.*.paid", "chat.>". Both have at most
+ * 255 bytes.
+ */
+struct muster_publication {
+	uint32_t from;	   /* as of a message */
+	const char *topic; /* it was published to */
+	const char *text;  /* one JSON value, not parsed, without a NUL */
+	size_t size;	   /* bytes of text */
+	int fd;		   /* as of a message; see muster_take_fd */
+	bool bridged;	   /* it came in from another host */
+};
+
+/* Something was published. Everything is borrowed for the call. */
+typedef void muster_topic_fn(struct muster *muster,
+	const struct muster_publication *publication, void *data);
+
+/* The same with the body parsed; `body` is a borrowed reference. */
+typedef void muster_topic_json_fn(struct muster *muster,
+	const struct muster_publication *publication, json_t *body, void *data);
+
+/*
+ * Calls `fn` for whatever is published from now on to a topic that `pattern`
+ * (copied) matches, by anybody but this worker. A publication is received once;
+ * where several patterns match it, the callback of each is called, in no
+ * certain order. The same pattern again sets another callback.
+ *
+ * A subscription belongs to this process: it survives the death of the
+ * supervisor's brain without a gap, and the process that takes this one's place
+ * subscribes for itself. In a reload the old process goes on receiving until
+ * the new one is ready and has subscribed: so subscribe before muster_ready.
+ *
+ * Return 0 and the common errors; -EINVAL: that is no pattern; -ENOSPC: this
+ * handle has 16,384. Where the supervisor has too many of all together, it is
+ * told to muster_on_undelivered with the id 0, and the subscription is gone.
+ */
+MUSTER_API int muster_subscribe(struct muster *muster, const char *pattern,
+	muster_topic_fn *fn, void *data);
+MUSTER_API int muster_subscribe_json(struct muster *muster, const char *pattern,
+	muster_topic_json_fn *fn, void *data);
+
+/*
+ * Ends the subscription of exactly this pattern: its callback isn't called any
+ * more. Returns 0 and the common errors; -ENOENT: there is none.
+ */
+MUSTER_API int muster_unsubscribe(struct muster *muster, const char *pattern);
+
+/*
+ * Publishes one JSON value to `topic`: everybody who has subscribed to it gets
+ * it once. That nobody has is no error. _text: as muster_send_text. Order holds
+ * among all that this worker sends.
+ * Return 0 and the common errors; -EINVAL: that is no topic.
+ */
+MUSTER_API int muster_publish_text(struct muster *muster, const char *topic,
+	const char *text, size_t size);
+MUSTER_API int muster_publish(
+	struct muster *muster, const char *topic, json_t *body);
+
+/*
+ * For bridges: publishes what came in from another host. Receivers see it by
+ * `bridged`, and no bridge sends such a publication out again. Of workers that
+ * are no bridges the supervisor doesn't believe it.
+ */
+MUSTER_API int muster_publish_bridged(struct muster *muster, const char *topic,
+	const char *text, size_t size);
 
 /* Requests to this worker ------------------------------------------------ */
 

@@ -123,12 +123,16 @@ close_fd(struct muster *muster, int fd)
 static void
 take_message_fd(struct muster *muster, const struct channel_frame *frame)
 {
-	if (frame->header.from == MUSTER_TO_SUPERVISOR) {
+	if (frame->header.from == MUSTER_TO_SUPERVISOR &&
+		frame->header.kind == MUSTER_MESSAGE) {
 		events_take_connection(muster, frame);
 		return;
 	}
 	muster->message_fd = frame->fd;
-	take_message(muster, frame);
+	if (frame->header.kind == MUSTER_PUBLISH)
+		topics_take(muster, frame);
+	else
+		take_message(muster, frame);
 	close_fd(muster, muster->message_fd);
 	muster->message_fd = -1;
 }
@@ -149,7 +153,8 @@ muster_take_fd(struct muster *muster)
 static void
 take_other(struct muster *muster, const struct channel_frame *frame)
 {
-	if (frame->fd >= 0 && frame->header.kind == MUSTER_MESSAGE) {
+	if (frame->fd >= 0 && (frame->header.kind == MUSTER_MESSAGE ||
+				      frame->header.kind == MUSTER_PUBLISH)) {
 		take_message_fd(muster, frame);
 		return;
 	}
@@ -172,8 +177,8 @@ take_other(struct muster *muster, const struct channel_frame *frame)
 	case MUSTER_REPLY:
 		requests_answer(muster, frame);
 		break;
-	default: /* a publish; nothing was subscribed */
-		muster->counters.dropped++;
+	default:
+		topics_take(muster, frame);
 		break;
 	}
 }

@@ -33,8 +33,9 @@ check(struct muster *muster, struct frame_header *header, const char *app)
 	if (app) {
 		size_t size = strlen(app);
 
-		if (header->to < MUSTER_TO_ANY || size == 0 ||
-			size > MUSTER_NAME_MAX)
+		if ((header->to < MUSTER_TO_ANY &&
+			    header->kind != MUSTER_PUBLISH) ||
+			size == 0 || size > MUSTER_NAME_MAX)
 			return -EINVAL;
 		header->name_size = (uint16_t)size;
 	}
@@ -51,6 +52,7 @@ check_size(
 		size + header->name_size > muster->max_message)
 		return -EMSGSIZE;
 	if (header->to == MUSTER_TO_SUPERVISOR &&
+		header->kind != MUSTER_PUBLISH &&
 		size > MUSTER_MAX_TO_SUPERVISOR)
 		return -EMSGSIZE;
 	header->size = (uint32_t)size + header->name_size;

@@ -276,6 +276,18 @@ methods_workers(struct client *client, uint64_t id, json_t *params)
 }
 
 static void
+methods_subscribe(struct client *client, uint64_t id, json_t *params)
+{
+	peer_subscribe(client->peer, id, params);
+}
+
+static void
+methods_unsubscribe(struct client *client, uint64_t id, json_t *params)
+{
+	peer_unsubscribe(client->peer, id, params);
+}
+
+static void
 methods_upgraded(const char *error, void *data)
 {
 	struct question *question = data;
@@ -353,6 +365,8 @@ static const struct {
 	{"upgrade", false, methods_upgrade},
 	{"brain", false, methods_brain},
 	{"workers", true, methods_workers},
+	{"subscribe", true, methods_subscribe},
+	{"unsubscribe", true, methods_unsubscribe},
 };
 
 void

@@ -189,6 +189,9 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 		&exchange->requests, loop, exchange->memory, router_expired);
 	if (r < 0)
 		goto memory;
+	r = topic_trie_init(&exchange->topics, EXCHANGE_TOPIC_NODES);
+	if (r < 0)
+		goto requests;
 	ev_prepare_init(&exchange->turn_end, exchange_turn_end);
 	ev_prepare_start(loop, &exchange->turn_end);
 	ev_idle_init(&exchange->go_on, exchange_on_go_on);
@@ -197,6 +200,8 @@ exchange_new(struct ev_loop *loop, int memory_fd, uint64_t memory_limit,
 	ev_init(&exchange->retry_timer, exchange_on_retry);
 	*ret_exchange = exchange;
 	return 0;
+requests:
+	requests_fini(&exchange->requests);
 memory:
 	memory_close(&exchange->memory);
 free:
@@ -238,6 +243,7 @@ exchange_free(struct exchange **exchange_at)
 	ev_timer_stop(exchange->loop, &exchange->hold_timer);
 	ev_timer_stop(exchange->loop, &exchange->retry_timer);
 	requests_fini(&exchange->requests);
+	topic_trie_fini(&exchange->topics);
 	memory_release(exchange->memory, exchange->receive_block);
 	memory_close(&exchange->memory);
 	free(exchange->endpoints);

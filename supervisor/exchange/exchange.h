@@ -33,6 +33,7 @@ struct group_limits {
 	uint32_t max_message; /* bytes behind a header */
 	uint32_t stall_timeout_ms;
 	uint32_t job_concurrency; /* open requests a worker; 0: no bound */
+	bool is_bridge; /* what it publishes may come from another host */
 };
 
 enum peer_role {
@@ -257,6 +258,15 @@ void peer_connections_done(struct peer *peer, uint32_t count);
 void peer_reply(struct peer *peer, uint64_t id, json_t *result);
 void peer_error(
 	struct peer *peer, uint64_t id, const char *code, const char *message);
+
+/*
+ * The methods `subscribe` and `unsubscribe` of workers and clients: does it and
+ * answers `id`. `params` (borrowed, or NULL) names the pattern as "topic".
+ * Doing either twice is the same as once. A subscription goes with its peer; a
+ * worker's that takes part in resuming outlives the brain.
+ */
+void peer_subscribe(struct peer *peer, uint64_t id, json_t *params);
+void peer_unsubscribe(struct peer *peer, uint64_t id, json_t *params);
 
 /*
  * Reads what the peer has sent until there is nothing more (EAGAIN or end of

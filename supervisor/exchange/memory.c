@@ -286,3 +286,51 @@ memory_read_request(
 		memory->faults++;
 	return r;
 }
+
+/* Subscriptions --------------------------------------------------------- */
+
+uint32_t
+memory_take_subscription(struct memory *memory, uint32_t channel, uint32_t mark,
+	const char *pattern, uint32_t size)
+{
+	struct journal *journal = &memory->journal;
+	struct memory_subscription *taken;
+	uint32_t row;
+
+	if (memory->free_subscription_count > 0)
+		row = memory->free_subscriptions
+			      [--memory->free_subscription_count];
+	else if (memory->head->subscriptions_used < MEMORY_SUBSCRIPTIONS_MAX)
+		row = memory->head->subscriptions_used++;
+	else
+		return MEMORY_NONE;
+	taken = &memory->subscriptions[row];
+	/* It may have been freed in this very change. */
+	journal_save(journal, taken, sizeof *taken);
+	taken->channel = channel;
+	taken->mark = mark;
+	memcpy(taken->pattern, pattern, size);
+	journal_barrier();
+	taken->size = (uint8_t)size;
+	journal_barrier();
+	return row;
+}
+
+void
+memory_free_subscription(struct memory *memory, uint32_t row)
+{
+	journal_set(&memory->journal, memory->subscriptions[row].size, 0);
+	memory->free_subscriptions[memory->free_subscription_count++] = row;
+}
+
+uint32_t
+memory_subscriptions_used(const struct memory *memory)
+{
+	return memory->head->subscriptions_used;
+}
+
+const struct memory_subscription *
+memory_subscription_at(const struct memory *memory, uint32_t row)
+{
+	return &memory->subscriptions[row];
+}

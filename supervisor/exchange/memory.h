@@ -2,7 +2,8 @@
  * memory.h: the exchange memory: what of the messages must outlive the brain.
  *
  * One memory file that the keeper holds: blocks into which channels are read,
- * a row and a ring of entries for each channel, and the table of open requests.
+ * a row and a ring of entries for each channel, and the tables of open requests
+ * and of subscriptions.
  * The layout is plain structs with one writer; what can be derived (who refers
  * to a block, which rows are free) lives in the heap and is counted again when
  * a brain starts.
@@ -27,6 +28,7 @@ enum {
 	MEMORY_RING_SIZE = 4096, /* entries; a power of two */
 	MEMORY_REQUESTS_MAX = 65536,
 	MEMORY_TOLD_MAX = 65536, /* endpoints */
+	MEMORY_SUBSCRIPTIONS_MAX = 65536,
 	/* Small blocks that only what 0 says may use. */
 	MEMORY_RESERVE = 256,
 };
@@ -116,6 +118,14 @@ struct memory_request {
 	uint32_t asked_channel; /* MEMORY_NONE: waits */
 	uint32_t asked_id;	/* endpoint; 0: ANY */
 	uint32_t concerning;	/* the address as it was written */
+};
+
+/* A subscription; `size` 0: a free row. */
+struct memory_subscription {
+	uint32_t channel; /* whose it is, … */
+	uint32_t mark;	  /* … and which process or client that was */
+	uint8_t size;	  /* bytes of the pattern; written last */
+	char pattern[255];
 };
 
 struct memory_place {
@@ -238,5 +248,18 @@ void memory_write_request(struct memory *memory, uint32_t row,
 	const struct memory_request *request);
 int memory_read_request(struct memory *memory, uint32_t row,
 	struct memory_request *ret_request);
+
+/*
+ * Subscriptions: takes a free row for a pattern of 1 to 255 bytes; MEMORY_NONE
+ * when none is free.
+ */
+uint32_t memory_take_subscription(struct memory *memory, uint32_t channel,
+	uint32_t mark, const char *pattern, uint32_t size);
+void memory_free_subscription(struct memory *memory, uint32_t row);
+
+/* Rows that were ever taken are 0 … used minus 1. */
+uint32_t memory_subscriptions_used(const struct memory *memory);
+const struct memory_subscription *memory_subscription_at(
+	const struct memory *memory, uint32_t row);
 
 #endif

@@ -15,7 +15,7 @@
 #define MEMORY_MAGIC UINT64_C(0x6567616863786521)
 
 enum {
-	MEMORY_VERSION = 2,
+	MEMORY_VERSION = 3,
 	MEMORY_PAGE = 4096,
 	MEMORY_BLOCKS_MIN = 16, /* large blocks at least */
 };
@@ -28,7 +28,8 @@ memory_round(size_t size)
 
 /* Where the parts lie; the same sum for a new file and for a used one. */
 struct memory_plan {
-	size_t journal, told, channels, entries, requests, small, large, size;
+	size_t journal, told, channels, entries, requests, subscriptions;
+	size_t small, large, size;
 };
 
 static struct memory_plan
@@ -42,9 +43,12 @@ memory_plan(uint32_t large_count, uint32_t small_count)
 	plan.requests =
 		plan.channels + memory_round(MEMORY_CHANNELS_MAX *
 					     sizeof(struct memory_channel));
-	plan.entries =
+	plan.subscriptions =
 		plan.requests +
 		memory_round(MEMORY_REQUESTS_MAX * sizeof(struct memory_place));
+	plan.entries = plan.subscriptions +
+		       memory_round(MEMORY_SUBSCRIPTIONS_MAX *
+				    sizeof(struct memory_subscription));
 	plan.small = plan.entries + (size_t)MEMORY_CHANNELS_MAX *
 					    MEMORY_RING_SIZE *
 					    sizeof(struct memory_entry);
@@ -89,6 +93,7 @@ memory_map(struct memory *memory, int fd, const struct memory_plan *plan)
 	memory->view.small = memory->base + plan->small;
 	memory->view.large = memory->base + plan->large;
 	memory->requests = (void *)(memory->base + plan->requests);
+	memory->subscriptions = (void *)(memory->base + plan->subscriptions);
 	memory->told = memory->base + plan->told;
 	memory->journal.base = memory->base;
 	memory->journal.log = (void *)(memory->base + plan->journal);
@@ -144,10 +149,12 @@ memory_allocate(struct memory *memory, uint32_t large, uint32_t small)
 	memory->free_small = calloc(small, sizeof(uint32_t));
 	memory->free_channels = calloc(MEMORY_CHANNELS_MAX, sizeof(uint32_t));
 	memory->given_channels = calloc(MEMORY_CHANNELS_MAX, sizeof(uint32_t));
-	if (memory->references == NULL || memory->given_up == NULL ||
-		memory->given_list == NULL || memory->free_large == NULL ||
-		memory->free_small == NULL || memory->free_channels == NULL ||
-		memory->given_channels == NULL)
+	memory->free_subscriptions =
+		calloc(MEMORY_SUBSCRIPTIONS_MAX, sizeof(uint32_t));
+	if (memory->references == NULL || memory->free_subscriptions == NULL ||
+		memory->given_up == NULL || memory->given_list == NULL ||
+		memory->free_large == NULL || memory->free_small == NULL ||
+		memory->free_channels == NULL || memory->given_channels == NULL)
 		return -ENOMEM;
 	return 0;
 }
@@ -270,13 +277,20 @@ memory_recover(struct memory *memory)
 	if (journal_undo(&memory->journal, memory->size) < 0)
 		memory->faults++;
 	if (head->channels_used > MEMORY_CHANNELS_MAX ||
-		head->requests_used > MEMORY_REQUESTS_MAX) {
+		head->requests_used > MEMORY_REQUESTS_MAX ||
+		head->subscriptions_used > MEMORY_SUBSCRIPTIONS_MAX) {
 		memory->faults++;
 		if (head->channels_used > MEMORY_CHANNELS_MAX)
 			head->channels_used = MEMORY_CHANNELS_MAX;
 		if (head->requests_used > MEMORY_REQUESTS_MAX)
 			head->requests_used = MEMORY_REQUESTS_MAX;
+		if (head->subscriptions_used > MEMORY_SUBSCRIPTIONS_MAX)
+			head->subscriptions_used = MEMORY_SUBSCRIPTIONS_MAX;
 	}
+	for (uint32_t row = head->subscriptions_used; row-- > 0;)
+		if (memory->subscriptions[row].size == 0)
+			memory->free_subscriptions
+				[memory->free_subscription_count++] = row;
 	memory_recount(memory);
 }
 
@@ -376,6 +390,7 @@ memory_close(struct memory **memory)
 	free(m->free_large);
 	free(m->free_small);
 	free(m->free_channels);
+	free(m->free_subscriptions);
 	free(m);
 	*memory = NULL;
 }

@@ -11,10 +11,11 @@ struct memory_head {
 	uint64_t magic; /* written last */
 	uint32_t version;
 	uint32_t large_count, small_count;
-	uint32_t channels_used; /* rows ever taken */
-	uint32_t requests_used; /* rows ever written */
-	uint32_t clients_used;	/* addresses ever given to clients */
-	uint64_t size;		/* of the file */
+	uint32_t channels_used;	     /* rows ever taken */
+	uint32_t requests_used;	     /* rows ever written */
+	uint32_t clients_used;	     /* addresses ever given to clients */
+	uint32_t subscriptions_used; /* rows ever taken */
+	uint64_t size;		     /* of the file */
 };
 
 struct memory {
@@ -23,6 +24,7 @@ struct memory {
 	size_t size;
 	struct memory_head *head;
 	struct memory_place *requests;
+	struct memory_subscription *subscriptions;
 	uint8_t *told; /* a bit for each endpoint's address */
 
 	uint32_t *references;		   /* a count for each block */
@@ -32,6 +34,8 @@ struct memory {
 	uint32_t fresh_large, fresh_small; /* never used from here on */
 	uint32_t *free_channels;
 	uint32_t free_channel_count;
+	uint32_t *free_subscriptions;
+	uint32_t free_subscription_count;
 	bool had_release;
 
 	/* What was given up in a change that is under way: it lies there as it

@@ -266,6 +266,8 @@ peer_make(struct exchange *exchange, const struct peer_hooks *hooks, void *data)
 	list_init(&peer->woken);
 	list_init(&peer->asking);
 	list_init(&peer->answering);
+	list_init(&peer->subscriptions);
+	list_init(&peer->receiving);
 	return peer;
 }
 

@@ -157,6 +157,7 @@ peer_retire(struct peer **peer_at)
 	peer->is_retired = true;
 	peer->hooks = NULL;
 	peer_end(peer, PEER_END_CLOSED, "it was closed");
+	topics_forget(peer);
 	peer_fail_requests(peer);
 	if (peer->role == PEER_WORKER)
 		peer_retire_worker(peer);

@@ -250,6 +250,14 @@ router_is_introduced(struct peer *from, struct inbound *in)
 	return false;
 }
 
+/* Who may say that a frame came in from another host. */
+static bool
+router_is_bridge(const struct peer *from)
+{
+	return from->endpoint != NULL &&
+	       from->endpoint->group->limits.is_bridge;
+}
+
 bool
 router_route(struct peer *from, struct inbound *in)
 {
@@ -258,8 +266,8 @@ router_route(struct peer *from, struct inbound *in)
 			"the descriptor didn't arrive with the frame");
 	if (!router_is_introduced(from, in))
 		return true;
-	if (in->header.flags & MUSTER_FLAG_BRIDGED) {
-		/* Only a bridge may say so, and there is none yet. */
+	if ((in->header.flags & MUSTER_FLAG_BRIDGED) &&
+		!router_is_bridge(from)) {
 		in->header.flags &= (uint8_t)~MUSTER_FLAG_BRIDGED;
 		frame_store(in->bytes, &in->header);
 	}
@@ -268,11 +276,7 @@ router_route(struct peer *from, struct inbound *in)
 	case MUSTER_ERROR:
 		return router_answer(from, in);
 	case MUSTER_PUBLISH:
-		/* A publish that has no subscriber is no error. */
-		from->exchange->losses.uncounted++;
-		if (in->fd >= 0)
-			(void)sys_close(in->fd);
-		return true;
+		return router_publish(from, in);
 	default:
 		return router_to_address(from, in);
 	}

@@ -78,6 +78,14 @@ bool router_to_any(struct peer *from, struct group *group, struct inbound *in);
 bool router_to_all(struct peer *from, struct group *group, struct inbound *in);
 bool router_to_zero(struct peer *from, struct inbound *in);
 
+/* router_all.c: the frame goes to all on the list (peer::receiving). */
+bool router_to_receivers(
+	struct peer *from, struct link *receivers, struct inbound *in);
+void router_forget_receivers(struct link *receivers);
+
+/* router_publish.c */
+bool router_publish(struct peer *from, struct inbound *in);
+
 /* router_answer.c -------------------------------------------------------- */
 
 /* Whether the frame is a request that breaks a rule; then it was refused. */

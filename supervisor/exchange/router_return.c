@@ -54,6 +54,9 @@ router_give_back(struct exchange *exchange, struct outbox_taken *taken,
 		exchange->losses.returned++;
 		peer_refuse(sender, header->id, code, message, header->to);
 		return;
+	case MUSTER_PUBLISH: /* it was for many: there is nobody to tell */
+		exchange->losses.uncounted++;
+		return;
 	default:
 		exchange->losses.answers++;
 	}

@@ -219,16 +219,16 @@ exchange_settle_rows(struct exchange *exchange)
 	exchange_settle_left(exchange, MEMORY_LEAVING);
 }
 
-/* Requests go on with who asked and who was asked. Without memory to find these
- * they end: then nothing works. */
+/* Requests go on with who asked and who was asked, subscriptions with who has
+ * them. Without memory to find these they end: then nothing works. */
 static void
-exchange_recover_requests(struct exchange *exchange)
+exchange_recover_tables(struct exchange *exchange)
 {
 	struct owners *owners = calloc(1, sizeof *owners);
 
 	if (owners == NULL) {
-		log_error("there is no memory for the open requests of the "
-			  "master before: they are lost");
+		log_error("there is no memory for the open requests and the "
+			  "subscriptions of the master before: they are lost");
 		return;
 	}
 	for (struct link *l = exchange->peers.next; l != &exchange->peers;
@@ -238,6 +238,7 @@ exchange_recover_requests(struct exchange *exchange)
 		owners->by_row[peer->outbox->channel] = peer;
 	}
 	requests_recover(&exchange->requests, exchange_adopt_request, owners);
+	topics_recover(exchange, owners->by_row);
 	free(owners);
 }
 
@@ -299,7 +300,7 @@ exchange_settle(struct exchange *exchange)
 	exchange->is_settled = true;
 	if (!exchange->is_used)
 		return;
-	exchange_recover_requests(exchange);
+	exchange_recover_tables(exchange);
 	exchange_settle_rows(exchange);
 	exchange_settle_peers(exchange);
 	exchange_settle_requests(exchange);

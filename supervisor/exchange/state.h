@@ -8,6 +8,7 @@
 #include "exchange.h"
 #include "list.h"
 #include "outbox.h"
+#include "protocol/topic_trie.h"
 #include "requests.h"
 
 #include <ev.h>
@@ -28,6 +29,13 @@ enum {
 	/* A stalled receiver takes less than this in its time. */
 	EXCHANGE_STALL_BYTES = 64 * 1024,
 	EXCHANGE_CLIENT_QUEUE = 8 << 20,
+	/* Subscriptions of a worker, of a client, and of all clients; and how
+	 * many tokens their patterns may have on an average. */
+	EXCHANGE_SUBSCRIPTIONS_WORKER = 16384,
+	EXCHANGE_SUBSCRIPTIONS_CLIENT = 1024,
+	EXCHANGE_SUBSCRIPTIONS_CLIENTS = MEMORY_SUBSCRIPTIONS_MAX / 2,
+	EXCHANGE_SUBSCRIPTION_TOKENS = 4,
+	EXCHANGE_TOPIC_NODES = 8 * MEMORY_SUBSCRIPTIONS_MAX,
 	/* Large blocks that long frames leave to the rest. */
 	EXCHANGE_LARGE_RESERVE = 8 * MEMORY_LARGE_SIZE,
 	/* Who is not admitted has little to say. */
@@ -59,6 +67,9 @@ struct exchange {
 	struct link peers;	     /* peer::link */
 	struct endpoint **endpoints; /* by address; NULL: no such */
 	uint32_t endpoint_room;
+
+	struct topic_trie topics;
+	uint32_t client_subscriptions; /* of all clients */
 
 	struct requests requests;
 	struct link waits_request; /* peer::pause: no row was free */
@@ -102,7 +113,8 @@ struct endpoint {
 	bool is_ready, is_dormant;
 	struct peer *peer;     /* who receives; NULL: frames wait */
 	struct outbox *outbox; /* the peer's, or its own while there is none */
-	uint64_t last_any;     /* exchange::stamp of its last ANY */
+	struct peer *subscriber; /* NULL but while receivers are chosen */
+	uint64_t last_any;	 /* exchange::stamp of its last ANY */
 	uint64_t messages_in, messages_out; /* of the processes before */
 };
 
@@ -166,6 +178,20 @@ struct peer {
 	struct link asking;    /* request::of_asker */
 	struct link answering; /* request::of_asked */
 	uint32_t asking_count, answering_count;
+
+	/* topics */
+	struct link subscriptions; /* subscription::of_peer */
+	uint32_t subscription_count, subscription_tokens;
+	struct link receiving; /* on the list of who gets a broadcast */
+};
+
+/* What a peer subscribed to. */
+struct subscription {
+	struct topic_entry entry;
+	struct link of_peer; /* peer::subscriptions */
+	struct peer *peer;
+	uint32_t row; /* in the exchange memory */
+	uint32_t tokens;
 };
 
 /* exchange.c ------------------------------------------------------------ */
@@ -300,6 +326,15 @@ int peer_mend(struct peer *peer);
 
 /* Denies it and ends the channel. */
 void peer_refuse_resume(struct peer *peer, uint64_t id);
+
+/* topics.c --------------------------------------------------------------- */
+
+/* The peer is gone: its subscriptions, too. */
+void topics_forget(struct peer *peer);
+
+/* Goes on with the subscriptions that an earlier brain left; `by_row`: who of
+ * this life has which row. */
+void topics_recover(struct exchange *exchange, struct peer *const *by_row);
 
 /* hold.c ---------------------------------------------------------------- */
 

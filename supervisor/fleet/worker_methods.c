@@ -104,6 +104,18 @@ do_load(const struct call *call)
 }
 
 static void
+do_subscribe(const struct call *call)
+{
+	peer_subscribe(call->peer, call->id, call->params);
+}
+
+static void
+do_unsubscribe(const struct call *call)
+{
+	peer_unsubscribe(call->peer, call->id, call->params);
+}
+
+static void
 do_workers(const struct call *call)
 {
 	json_t *app = json_object_get(call->params, "app");
@@ -136,6 +148,8 @@ static const struct {
 	{"stopping", do_stopping},
 	{"heartbeat", do_heartbeat},
 	{"extend", do_extend},
+	{"subscribe", do_subscribe},
+	{"unsubscribe", do_unsubscribe},
 	{"workers", do_workers},
 	{"done", do_done},
 	{"load", do_load},

@@ -47,6 +47,17 @@ on_request(struct muster *m, const struct muster_request *request, json_t *body,
 }
 
 static void
+on_publication(struct muster *m, const struct muster_publication *publication,
+	json_t *body, void *data)
+{
+	(void)m;
+	hear(data, json_pack("{s:s, s:s, s:I, s:O, s:b}", "worker_hears",
+			   "publication", "topic", publication->topic, "from",
+			   (json_int_t)publication->from, "body", body,
+			   "bridged", publication->bridged));
+}
+
+static void
 on_answer(struct muster *m, const struct muster_answer *answer, void *data)
 {
 	(void)m;
@@ -152,13 +163,15 @@ supervisor_writes(struct play *play, const json_t *step, const json_t *frame)
 	struct frame_header header = make_header(play, frame);
 	char *body = json_dumps(
 		json_object_get(frame, "body"), JSON_COMPACT | JSON_ENCODE_ANY);
+	const char *name = text(frame, "name");
 	json_int_t times = number(step, "times");
 
-	header.size = (uint32_t)strlen(body);
+	header.name_size = (uint16_t)(name ? strlen(name) : 0);
+	header.size = (uint32_t)strlen(body) + header.name_size;
 	compare_hex(frame, &header, body);
 	do {
 		cr_assert_eq(
-			fake_write(&play->fake, &header, NULL, body, -1), 0);
+			fake_write(&play->fake, &header, name, body, -1), 0);
 		header.sequence++;
 	} while (--times > 0);
 	free(body);
@@ -229,6 +242,14 @@ worker_does(struct play *play, const json_t *step)
 		result = muster_request(play->muster, to, text(step, "app"),
 			body, (uint32_t)number(step, "timeout_ms"), on_answer,
 			play);
+	else if (strcmp(what, "subscribe") == 0)
+		result = muster_subscribe_json(play->muster,
+			text(step, "topic"), on_publication, play);
+	else if (strcmp(what, "unsubscribe") == 0)
+		result = muster_unsubscribe(play->muster, text(step, "topic"));
+	else if (strcmp(what, "publish") == 0)
+		result =
+			muster_publish(play->muster, text(step, "topic"), body);
 	cr_assert_eq(result, 0, "%s: %s", play->title, what);
 	turn(play);
 }

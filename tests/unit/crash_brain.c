@@ -3,11 +3,13 @@
  * it does when it is told, and where it dies. Runs in a child of the test and
  * so asserts nothing: what goes wrong ends it with a code of its own.
  */
+#include "base/json.h"
 #include "base/sys.h"
 #include "crash_walk.h"
 #include "exchange/state.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -84,9 +86,17 @@ on_joined(struct peer *peer)
 static void
 on_request(struct peer *peer, uint64_t id, const char *body, size_t size)
 {
-	(void)body;
-	(void)size;
-	peer_reply(peer, id, NULL);
+	json_t *value = json_read(body, size);
+	json_t *params = NULL;
+	const char *name = json_method(value, &params);
+
+	if (name != NULL && strcmp(name, "subscribe") == 0)
+		peer_subscribe(peer, id, params);
+	else if (name != NULL && strcmp(name, "unsubscribe") == 0)
+		peer_unsubscribe(peer, id, params);
+	else
+		peer_reply(peer, id, NULL);
+	json_decref(value);
 }
 
 static void

@@ -581,6 +581,25 @@ walk_say(struct walk *walk, uint32_t slot, int kind, uint32_t to,
 }
 
 uint32_t
+walk_call(struct walk *walk, uint32_t slot, const char *method,
+	const char *pattern)
+{
+	uint32_t number = ++walk->frames;
+	struct frame_header header = {.kind = MUSTER_REQUEST, .id = number};
+	uint8_t bytes[256];
+
+	cr_assert_lt(number, WALK_FRAMES);
+	header.size = (uint32_t)snprintf((char *)bytes + MUSTER_HEADER_SIZE,
+		sizeof bytes - MUSTER_HEADER_SIZE,
+		"{\"method\":\"%s\",\"params\":{\"topic\":\"%s\"}}", method,
+		pattern);
+	frame_store(bytes, &header);
+	(void)worker_add(&walk->workers[slot], bytes,
+		MUSTER_HEADER_SIZE + header.size, -1);
+	return number;
+}
+
+uint32_t
 walk_murmur(struct walk *walk, uint32_t slot, uint32_t to)
 {
 	return walk_add(walk, &walk->workers[slot],

@@ -101,6 +101,10 @@ uint32_t walk_tell(struct walk *walk, char what, uint32_t value);
 uint32_t walk_say(struct walk *walk, uint32_t slot, int kind, uint32_t to,
 	const char *name, size_t size, uint32_t timeout_ms);
 
+/* A request to 0 about a topic. Returns its number. */
+uint32_t walk_call(struct walk *walk, uint32_t slot, const char *method,
+	const char *pattern);
+
 /* The same, without an id, … */
 uint32_t walk_murmur(struct walk *walk, uint32_t slot, uint32_t to);
 /* … and with a descriptor. */

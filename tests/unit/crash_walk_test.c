@@ -343,6 +343,64 @@ Test(crash_walk, descriptors_and_long_frames, .timeout = 110)
 	walk_all(&(struct script){say_heavy, check_heavy}, 100);
 }
 
+/* Topics ------------------------------------------------------------------ */
+
+static uint32_t calls[6], published[9];
+
+static uint32_t
+publish(struct walk *w, uint32_t slot, const char *topic, size_t size)
+{
+	return walk_say(w, slot, MUSTER_PUBLISH, 0, topic, size, 0);
+}
+
+static void
+say_topics(struct walk *w)
+{
+	calls[0] = walk_call(w, 2, "subscribe", "t.>");
+	calls[1] = walk_call(w, 2, "subscribe", "t.*");
+	calls[2] = walk_call(w, 3, "subscribe", "t.*");
+	walk_pump(w);
+	published[0] = publish(w, 1, "t.x", 40);
+	published[1] = publish(w, 1, "t.x", 3000);
+	published[2] = publish(w, 1, "t.x.y", 40);
+	published[3] = publish(w, 2, "t.z", 40);
+	walk_pump(w);
+	calls[3] = walk_call(w, 3, "unsubscribe", "t.*");
+	published[4] = publish(w, 3, "t.x", 40);
+	walk_pump(w);
+	published[5] = publish(w, 1, "t.x", 40);
+	published[6] = publish(w, 1, "nobody", 40);
+	walk_pump(w);
+	walk_die(w, 2);
+	walk_spawn(w, 2);
+	walk_pump(w);
+	published[7] = publish(w, 1, "t.x", 40);
+	walk_pump(w);
+	calls[4] = walk_call(w, 2, "subscribe", "*.>");
+	walk_pump(w);
+	published[8] = publish(w, 4, "t.x", 40);
+	calls[5] = walk_call(w, 4, "subscribe", "not a pattern");
+	walk_pump(w);
+}
+
+static void
+check_topics(struct walk *w)
+{
+	static const uint32_t receivers[9] = {2, 2, 1, 1, 1, 1, 0, 0, 1};
+
+	(void)w;
+	for (int i = 0; i < 9; i++)
+		expect_reached(published[i], receivers[i]);
+	for (int i = 0; i < 5; i++)
+		expect_answer(calls[i]);
+	expect_failure(calls[5], "bad-request");
+}
+
+Test(crash_walk, topics_and_who_subscribed, .timeout = 110)
+{
+	walk_all(&(struct script){say_topics, check_topics}, 300);
+}
+
 /* What the supervisor says ------------------------------------------------- */
 
 static uint32_t ready_before[WALK_WORKERS + 1], gone_before[WALK_WORKERS + 1];
