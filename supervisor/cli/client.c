@@ -32,6 +32,7 @@ struct client {
 	struct channel channel;
 	const char *verb;
 	bool is_probe; /* that nobody is there is no news */
+	bool is_quiet; /* nothing is */
 	char path[HOME_PATH_SIZE];
 	uint64_t id; /* of the last frame */
 };
@@ -114,7 +115,7 @@ client_open(const char *verb, struct client **ret_client)
 }
 
 static int
-open_client(const char *verb, int wait_ms, bool is_probe,
+open_client(const char *verb, int wait_ms, bool is_probe, bool is_quiet,
 	struct client **ret_client)
 {
 	int fd = -1;
@@ -126,6 +127,7 @@ open_client(const char *verb, int wait_ms, bool is_probe,
 	}
 	client->verb = verb;
 	client->is_probe = is_probe;
+	client->is_quiet = is_quiet;
 	int code = find_socket(client);
 	if (code == CLI_DONE)
 		code = connect_socket(client, &fd);
@@ -150,13 +152,24 @@ open_client(const char *verb, int wait_ms, bool is_probe,
 int
 client_open_within(const char *verb, int wait_ms, struct client **ret_client)
 {
-	return open_client(verb, wait_ms, false, ret_client);
+	return open_client(verb, wait_ms, false, false, ret_client);
 }
 
 int
 client_probe(const char *verb, struct client **ret_client)
 {
-	return open_client(verb, CLIENT_ANSWER_MS, true, ret_client);
+	return open_client(verb, CLIENT_ANSWER_MS, true, false, ret_client);
+}
+
+bool
+client_reopen(const char *verb, struct client **ret_client)
+{
+	int code =
+		open_client(verb, CLIENT_TAKE_OVER_MS, true, true, ret_client);
+
+	if (code == CLI_DONE)
+		(*ret_client)->is_probe = (*ret_client)->is_quiet = false;
+	return code == CLI_DONE;
 }
 
 bool
@@ -262,14 +275,15 @@ time_left(struct instant deadline)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-int
-client_next(struct client *client, int wait_ms, struct channel_frame *ret_frame)
+/*
+ * One look at the socket, both ways. Returns 1: a frame; 0: there is none now;
+ * or a negative errno.
+ */
+static int
+turn(struct client *client, struct channel_frame *ret_frame)
 {
 	struct channel *channel = &client->channel;
-	struct instant deadline = INSTANT_NONE;
 
-	if (wait_ms >= 0)
-		deadline = clock_after_ms(clock_now(), wait_ms);
 	for (;;) {
 		int result = channel_next(channel, ret_frame);
 		if (result == 1 && ret_frame->fd >= 0)
@@ -280,15 +294,40 @@ client_next(struct client *client, int wait_ms, struct channel_frame *ret_frame)
 		ssize_t size = channel_read(channel);
 		if (size == 0 || size == -ECONNRESET)
 			return -EPIPE;
-		if (size < 0 && size != -EAGAIN)
-			return (int)size;
-		if (size > 0)
-			continue;
+		if (size < 0)
+			return size == -EAGAIN ? 0 : (int)size;
+	}
+}
+
+int
+client_next(struct client *client, int wait_ms, struct channel_frame *ret_frame)
+{
+	struct instant deadline = INSTANT_NONE;
+
+	if (wait_ms >= 0)
+		deadline = clock_after_ms(clock_now(), wait_ms);
+	for (;;) {
+		int result = turn(client, ret_frame);
+		if (result != 0 || wait_ms == 0)
+			return result;
 		result = wait_socket(client, time_left(deadline));
 		if (result < 0)
 			return result;
 		if (result == 0 && clock_is_past(deadline, clock_now()))
 			return 0;
+	}
+}
+
+int
+client_make_room(struct client *client, struct channel_frame *ret_frame)
+{
+	for (;;) {
+		int result = turn(client, ret_frame);
+		if (result != 0 || client->channel.pending <= PENDING_MAX)
+			return result;
+		result = wait_socket(client, -1);
+		if (result < 0)
+			return result;
 	}
 }
 
@@ -301,21 +340,30 @@ client_send(struct client *client, uint32_t to, const char *app,
 	return put(client, header, app, body, size);
 }
 
-bool
-client_is_full(const struct client *client)
+uint64_t
+client_publish(
+	struct client *client, const char *topic, const char *body, size_t size)
 {
-	return client->channel.pending > PENDING_MAX;
+	struct frame_header header = {.kind = MUSTER_PUBLISH};
+
+	return put(client, header, topic, body, size);
 }
 
-void
-client_flush(struct client *client)
+uint64_t
+client_request(struct client *client, uint32_t to, const char *app,
+	const char *body, size_t size, uint32_t timeout_ms)
 {
-	channel_flush(&client->channel);
+	struct frame_header header = {
+		.kind = MUSTER_REQUEST, .to = to, .timeout_ms = timeout_ms};
+
+	return put(client, header, app, body, size);
 }
 
 int
 client_complain(const struct client *client, int result)
 {
+	if (client->is_quiet)
+		return CLI_FAILED;
 	if (result == 0)
 		fprintf(stderr,
 			"muster: %s: no answer from the supervisor at %s; is "

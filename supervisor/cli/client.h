@@ -37,6 +37,10 @@ void client_free(struct client **client);
 /* The same, and says nothing where no supervisor runs. */
 int client_probe(const char *verb, struct client **ret_client);
 
+/* The same for who has just lost its connection: waits for the next brain.
+ * Returns false, and says nothing, where no supervisor is left. */
+bool client_reopen(const char *verb, struct client **ret_client);
+
 /* Waits until nobody listens at the home's socket any more, up to `wait_ms`.
  * Returns whether that came. */
 bool client_wait_gone(int wait_ms);
@@ -64,11 +68,22 @@ uint64_t client_ask(struct client *client, const char *method, json_t *params);
 uint64_t client_send(struct client *client, uint32_t to, const char *app,
 	const char *body, size_t size);
 
-/* Over 1 MiB waits to be written: time for client_next(). */
-bool client_is_full(const struct client *client);
+/* The same for a publish to `topic`, … */
+uint64_t client_publish(struct client *client, const char *topic,
+	const char *body, size_t size);
 
-/* Writes what waits without blocking; client_next() does so too. */
-void client_flush(struct client *client);
+/* … and for a request; `timeout_ms` 0: none. */
+uint64_t client_request(struct client *client, uint32_t to, const char *app,
+	const char *body, size_t size, uint32_t timeout_ms);
+
+/*
+ * Writes what waits until it is under 1 MiB, for as long as that takes: to be
+ * called after each frame that was queued. What has come meanwhile is given as
+ * by client_next().
+ * Returns 1: a frame, call again; 0: there is room and nothing more has come;
+ * or a negative errno as client_next().
+ */
+int client_make_room(struct client *client, struct channel_frame *ret_frame);
 
 /*
  * Writes what waits and gives the next frame, valid until the next call.

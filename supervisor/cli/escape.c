@@ -7,6 +7,7 @@
  */
 #include "escape.h"
 
+#include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -100,6 +101,59 @@ escape_print(FILE *out, const char *text, size_t size)
 		at += length;
 		size -= length;
 	}
+}
+
+bool
+escape_is_json(const char *text, size_t size)
+{
+	json_t *value = json_loadb(text, size,
+		JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
+		NULL);
+
+	json_decref(value);
+	return value != NULL;
+}
+
+/* Below a blank there are only blanks between tokens; all else that is hidden
+ * stands in a text. */
+static void
+print_json_hidden(FILE *out, uint32_t character)
+{
+	if (character < 0x20)
+		fputc(' ', out);
+	else if (character < 0x10000)
+		fprintf(out, "\\u%04x", (unsigned int)character);
+	else
+		fprintf(out, "\\u%04x\\u%04x",
+			0xd800 + (unsigned int)((character - 0x10000) >> 10),
+			0xdc00 + (unsigned int)(character & 0x3ff));
+}
+
+void
+escape_json(FILE *out, const char *text, size_t size)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	while (size > 0) {
+		size_t length;
+		uint32_t character = take_character(at, size, &length);
+		if (is_hidden(character))
+			print_json_hidden(out, character);
+		else
+			fwrite(at, 1, length, out);
+		at += length;
+		size -= length;
+	}
+}
+
+bool
+escape_json_line(FILE *out, const char *text, size_t size)
+{
+	if (!escape_is_json(text, size))
+		return false;
+	escape_json(out, text, size);
+	fputc('\n', out);
+	return true;
 }
 
 char *

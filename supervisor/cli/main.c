@@ -82,6 +82,9 @@ main(int argc, char **argv)
 	}
 	/* A listing that the disk had no room for isn't done. */
 	if (fflush(stdout) != 0 && code == CLI_DONE) {
+		/* Who read it has had enough, and knows. */
+		if (errno == EPIPE)
+			return CLI_FAILED;
 		fprintf(stderr, "muster: standard output: %s\n",
 			strerror(errno));
 		return CLI_FAILED;

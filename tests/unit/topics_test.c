@@ -55,9 +55,8 @@ TestSuite(topics, .init = open_some, .fini = close_some);
 
 static uint64_t next_id = 100;
 
-static struct frame_header
-ask(struct actor *actor, const char *method, const char *pattern, char *text,
-	size_t room)
+static void
+say(struct actor *actor, const char *method, const char *pattern)
 {
 	char body[600];
 
@@ -65,6 +64,13 @@ ask(struct actor *actor, const char *method, const char *pattern, char *text,
 		"{\"method\":\"%s\",\"params\":{\"topic\":\"%s\"}}", method,
 		pattern);
 	actor_ask(actor, 0, ++next_id, 0, body);
+}
+
+static struct frame_header
+ask(struct actor *actor, const char *method, const char *pattern, char *text,
+	size_t room)
+{
+	say(actor, method, pattern);
 	return expect_frame(actor, text, room);
 }
 
@@ -325,8 +331,11 @@ Test(topics, subscriptions_have_bounds)
 
 	for (int i = 0; i < EXCHANGE_SUBSCRIPTIONS_CLIENT; i++) {
 		snprintf(pattern, sizeof pattern, "t.%d", i);
-		subscribe(&guest, pattern);
+		say(&guest, "subscribe", pattern);
 	}
+	for (int i = 0; i < EXCHANGE_SUBSCRIPTIONS_CLIENT; i++)
+		cr_assert_eq(expect_frame(&guest, text, sizeof text).kind,
+			MUSTER_REPLY);
 	cr_expect_eq(
 		ask(&guest, "subscribe", "one.more", text, sizeof text).kind,
 		MUSTER_ERROR);
