@@ -112,3 +112,15 @@ run_options_home(char *const *words)
 	}
 	return home;
 }
+
+char **
+run_options_first(char **words)
+{
+	for (; *words != NULL && strcmp(*words, "--") != 0; words++) {
+		if (words[0][0] != '-' || words[0][1] == '\0')
+			return words;
+		if (takes_word(*words) && words[1] != NULL)
+			words++;
+	}
+	return NULL;
+}

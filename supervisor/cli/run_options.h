@@ -17,4 +17,8 @@ void run_options_print(FILE *out);
  */
 const char *run_options_home(char *const *words);
 
+/* The first of `words` that is neither an option nor the value of one, nor
+ * behind --; NULL: there is none. */
+char **run_options_first(char **words);
+
 #endif

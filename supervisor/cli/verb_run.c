@@ -5,6 +5,7 @@
  *
  * musterd is taken from beside this executable (daemon.h).
  */
+#include "config_word.h"
 #include "daemon.h"
 #include "home_option.h"
 #include "run_options.h"
@@ -19,22 +20,33 @@
 int
 verb_run(const struct call *call)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], config[CONFIG_WORD_PATH] = "";
 	const char *home = run_options_home(call->words);
 
 	if (home != NULL && !home_option_set(home))
 		return CLI_USAGE;
 	if (daemon_find("run", path) != CLI_DONE)
 		return CLI_FAILED;
-	char **arguments = calloc((size_t)call->count + 3, sizeof(*arguments));
+	char **word = run_options_first(call->words);
+	if (word != NULL &&
+		config_word_write("run", *word, false, config) != CLI_DONE)
+		return CLI_FAILED;
+	char **arguments = calloc((size_t)call->count + 5, sizeof(*arguments));
 	if (arguments == NULL) {
 		fputs("muster: run: no memory\n", stderr);
 		return CLI_FAILED;
 	}
+	char **rest = arguments + 2;
 	arguments[0] = "musterd";
 	arguments[1] = "run";
-	memcpy(arguments + 2, call->words,
-		(size_t)call->count * sizeof(*arguments));
+	if (*config != '\0') {
+		/* musterd unlinks it: nobody is left here who could. */
+		char *given = *word;
+		*word = config;
+		*rest++ = "--temporary-file";
+		*rest++ = config_word_name(given);
+	}
+	memcpy(rest, call->words, (size_t)call->count * sizeof(*arguments));
 	execv(path, arguments);
 	fprintf(stderr,
 		"muster: run: %s: %s; muster and musterd must lie in "

@@ -4,7 +4,7 @@
  * stood where the caller stands.
  */
 #include "ask_target.h"
-#include "config_js.h"
+#include "config_word.h"
 #include "daemon.h"
 #include "home_option.h"
 #include "run_options.h"
@@ -34,47 +34,53 @@ list_of(char *const *texts, bool must)
 	return list;
 }
 
+/* `shown`: how messages call a file that stands for another, or NULL. */
 static json_t *
-describe(const struct call *call)
+describe(const struct call *call, const char *shown)
 {
 	extern char **environ;
 	char directory[PATH_MAX];
 	const char *search = getenv("PATH");
+	json_t *words;
 
 	if (getcwd(directory, sizeof(directory)) == NULL)
 		return NULL;
-	return json_pack("{s:o*, s:o, s:s, s:s*}", "words",
-		list_of(call->words, true), "environment",
-		list_of(environ, false), "directory", directory, "search",
-		search);
+	words = list_of(call->words, true);
+	if (words != NULL && shown != NULL) {
+		(void)json_array_insert_new(
+			words, 0, json_string("--temporary-file"));
+		(void)json_array_insert_new(words, 1, json_string(shown));
+	}
+	return json_pack("{s:o*, s:o, s:s, s:s*}", "words", words,
+		"environment", list_of(environ, false), "directory", directory,
+		"search", search);
 }
 
-/* A file in JavaScript is evaluated here, and stands as JSON in its place. Only
- * the first word that could be one: what follows a program is the program's. */
+/* What musterd can't read stands as JSON in its place. Only the first word that
+ * isn't an option: what follows a program is the program's. */
 static int
-evaluate(const struct call *call, char *ret_path)
+write_config(const struct call *call, char *ret_path, const char **ret_shown)
 {
-	for (char **word = call->words; *word != NULL; word++) {
-		if (strcmp(*word, "--") == 0)
-			return CLI_DONE;
-		if (!config_js_is(*word))
-			continue;
-		int code = config_js_evaluate("start", *word, ret_path);
+	char **word = run_options_first(call->words);
+	int code;
 
-		if (code == CLI_DONE)
-			*word = ret_path;
-		else
-			*ret_path = '\0';
-		return code;
+	*ret_path = '\0';
+	if (word == NULL)
+		return CLI_DONE;
+	code = config_word_write("start", *word, false, ret_path);
+	if (*ret_path != '\0') {
+		*ret_shown = config_word_name(*word);
+		*word = ret_path;
 	}
-	return CLI_DONE;
+	return code;
 }
 
 int
 verb_start(const struct call *call)
 {
 	const char *home = run_options_home(call->words);
-	char path[CONFIG_JS_PATH] = "";
+	char path[CONFIG_WORD_PATH] = "";
+	const char *shown = NULL;
 	int code;
 
 	if (home != NULL && !home_option_set(home))
@@ -87,9 +93,9 @@ verb_start(const struct call *call)
 	}
 	code = daemon_ensure();
 	if (code == CLI_DONE)
-		code = evaluate(call, path);
+		code = write_config(call, path, &shown);
 	if (code == CLI_DONE)
-		code = ask_method("start", describe(call), false, NULL);
+		code = ask_method("start", describe(call, shown), false, NULL);
 	if (*path != '\0')
 		unlink(path);
 	return code;

@@ -138,6 +138,8 @@ struct config_place {
 	const char *search;		  /* as PATH, borrowed, or NULL */
 	/* Which env_NAME of a file counts; borrowed, or NULL. */
 	const char *env_name;
+	/* How messages call the file that is read; NULL: by its path. */
+	const char *shown;
 	/* Applications that exist already, by name; NULL: there are none. What
 	 * it gives is borrowed. */
 	const struct app_config *(*find)(const char *name, void *data);

@@ -183,12 +183,14 @@ config_file_read(const char *path, const struct config_place *place,
 	json_t *value;
 	char *text;
 	ssize_t size = read_all(path, &text);
+	const char *shown = place->shown != NULL ? place->shown : path;
 	size_t mark;
 	int error;
 
 	if (size < 0) {
 		snprintf(ret_error->text, sizeof(ret_error->text),
-			"%.300s can't be read: %s", path, strerror((int)-size));
+			"%.300s can't be read: %s", shown,
+			strerror((int)-size));
 		return (int)size;
 	}
 	/* Some editors put a byte order mark in front. */
@@ -200,11 +202,11 @@ config_file_read(const char *path, const struct config_place *place,
 	free(text);
 	if (value == NULL) {
 		snprintf(ret_error->text, sizeof(ret_error->text),
-			"%.300s:%d:%d: no right JSON: %s", path, syntax.line,
+			"%.300s:%d:%d: no right JSON: %s", shown, syntax.line,
 			syntax.column, syntax.text);
 		return -EINVAL;
 	}
-	error = config_file_build(value, path, place, ret_set, ret_error);
+	error = config_file_build(value, shown, place, ret_set, ret_error);
 	json_decref(value);
 	return error;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct parser {
 	char *const *argv;
@@ -22,6 +23,8 @@ struct parser {
 	struct options *options;
 	json_t *app;	      /* what keys said */
 	const char *env_name; /* --env without a value: of a file */
+	const char *shown;    /* whom a file stands for that is unlinked when
+			       * it was read; NULL: it is none */
 	struct config_error *error;
 };
 
@@ -34,6 +37,7 @@ enum own_option {
 	OWN_ONLY,
 	OWN_UPDATE_ENV,
 	OWN_NO_WAIT,
+	OWN_TEMPORARY,
 	OWN_COUNT,
 };
 
@@ -48,6 +52,7 @@ static const struct {
 	[OWN_ONLY] = {"only", true},
 	[OWN_UPDATE_ENV] = {"update-env", false},
 	[OWN_NO_WAIT] = {"no-wait", false},
+	[OWN_TEMPORARY] = {"temporary-file", true},
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -226,6 +231,9 @@ set_own(struct parser *parser, enum own_option own, const char *value)
 	case OWN_NO_WAIT:
 		options->no_wait = true;
 		break;
+	case OWN_TEMPORARY:
+		parser->shown = value;
+		break;
 	case OWN_COUNT:
 		break;
 	}
@@ -379,10 +387,16 @@ read_file(struct parser *parser, const char *word)
 	if (options->file == NULL)
 		return -ENOMEM;
 	place.env_name = parser->env_name;
+	place.shown = parser->shown;
 	error = config_file_read(
 		options->file, &place, &options->set, parser->error);
 	if (error == 0 && options->only != NULL)
 		error = select_only(parser);
+	if (parser->shown != NULL) {
+		(void)unlink(options->file);
+		free(options->file);
+		options->file = NULL;
+	}
 	return error < 0 && error != -ENOMEM ? -EBADMSG : error;
 }
 

@@ -287,6 +287,65 @@ Test(daemon, a_file_of_pm2)
 	expect_workers(2, "ready");
 }
 
+/* Runs `muster ARGUMENTS` with `input` as its standard input. */
+static int
+pipe_to(const char *input, const char *arguments)
+{
+	char command[600];
+
+	write_file("input", input);
+	snprintf(command, sizeof(command),
+		MUSTER_EXE " %s <%s/input >%s/said 2>&1", arguments,
+		home_folder(), home_folder());
+	return WEXITSTATUS(system(command));
+}
+
+Test(daemon, a_file_on_standard_input)
+{
+	static const char file[] = "[{\"name\": \"a\", \"script\": \"sleep\", "
+				   "\"args\": \"1000\"}]";
+
+	setenv("TMPDIR", home_folder(), 1);
+	cr_expect_eq(pipe_to(file, "check -"), 0);
+	cr_expect_eq(pipe_to(file, "start -"), 0);
+	expect_workers(1, "ready");
+	cr_expect_eq(pipe_to("[{\"name\":\n 3", "start -"), 1);
+	home_wait_file("said", "standard input:2:");
+	cr_expect_eq(pipe_to("[{\"name\": \"b\"}]", "check -"), 1);
+	home_wait_file("said", "standard input: apps[0].script");
+	cr_expect_eq(pipe_to(file, "start -x -"), 2);
+	cr_expect_eq(MUSTER("kill"), 0);
+	/* Nothing is left of what stood for it. */
+	cr_expect_neq(
+		system("ls \"$TMPDIR\"/muster-config-* >/dev/null 2>&1"), 0);
+}
+
+/* In the foreground the same files will do. */
+Test(daemon, a_script_that_run_evaluates)
+{
+	char path[256];
+
+	if (system("command -v node >/dev/null") != 0)
+		cr_skip("node is not installed");
+	snprintf(path, sizeof(path), "%s/some.config.cjs", home_folder());
+	write_file("some.config.cjs",
+		"module.exports = [{ name: 'x', script: '/bin/sh',\n"
+		"  args: ['-c', 'exit 7'], autorestart: false }];\n");
+	cr_expect_eq(MUSTER("run", path), 7, "%s", home_said());
+	write_file("some.config.cjs", "module.exports = [{ name: 'x' }];\n");
+	cr_expect_eq(MUSTER("run", path), 1);
+	cr_expect(strstr(home_said(), "some.config.cjs: apps[0].script"), "%s",
+		home_said());
+	write_file("some.config.cjs",
+		"process.stdout.write('x'.repeat(5 << 20));"
+		"module.exports = [];\n");
+	cr_expect_eq(MUSTER("run", path), 1);
+	/* What is only checked may have any name. */
+	write_file("any.mjs", "export default { script: '/bin/sh' };\n");
+	snprintf(path, sizeof(path), "%s/any.mjs", home_folder());
+	cr_expect_eq(MUSTER("check", path), 0, "%s", home_said());
+}
+
 /* A worker's variable, as it printed it last. */
 static void
 expect_variable(const char *value)
