@@ -7,6 +7,8 @@
  */
 #include "run_options.h"
 
+#include "verbs.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,6 +57,18 @@ run_options_print(FILE *out)
 		fprintf(out, "\n      %s", option->help);
 	}
 	fputc('\n', out);
+}
+
+bool
+run_options_at(size_t at, struct listed_option *ret_option)
+{
+	const struct run_option *option = &options[at];
+
+	if (at >= OPTION_TOTAL)
+		return false;
+	*ret_option = (struct listed_option){
+		option->name, option->letter, option->value, option->help};
+	return true;
 }
 
 /* Names are the same in snake_case, kebab-case and camelCase. */

@@ -5,7 +5,14 @@
 #ifndef MUSTER_RUN_OPTIONS_H
 #define MUSTER_RUN_OPTIONS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+
+struct listed_option;
+
+/* The option at index `at`, from 0 on; false: there are no more. */
+bool run_options_at(size_t at, struct listed_option *ret_option);
 
 /* Prints the options with their help, from the table of keys. */
 void run_options_print(FILE *out);

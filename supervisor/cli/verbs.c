@@ -95,6 +95,29 @@ is_alias(const char *name, const char *aliases)
 }
 
 const struct verb *
+verbs_at(size_t at)
+{
+	return at < VERB_COUNT ? &table[at] : NULL;
+}
+
+bool
+verbs_option_at(
+	const struct verb *verb, size_t at, struct listed_option *ret_option)
+{
+	if (verb->raw)
+		return run_options_at(at, ret_option);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strcmp(options[i].verb, verb->name) != 0 || at-- > 0)
+			continue;
+		*ret_option = (struct listed_option){options[i].name,
+			options[i].letter, options[i].argument,
+			options[i].help};
+		return true;
+	}
+	return false;
+}
+
+const struct verb *
 verbs_find(const char *name)
 {
 	for (size_t i = 0; i < VERB_COUNT; i++)

@@ -50,6 +50,21 @@ struct verb {
 	int verb_##name(const struct call *call);
 #include "control/verbs.def"
 
+/* The verb at index `at`, from 0 on, or NULL. */
+const struct verb *verbs_at(size_t at);
+
+/* An option of a verb; the name is in snake_case. */
+struct listed_option {
+	const char *name;
+	char letter;	      /* 0: none */
+	const char *argument; /* "": none follows */
+	const char *help;
+};
+
+/* The option of `verb` at index `at`, from 0 on; false: there are no more. */
+bool verbs_option_at(
+	const struct verb *verb, size_t at, struct listed_option *ret_option);
+
 /* The verb of this name or alias, or NULL. */
 const struct verb *verbs_find(const char *name);
 

@@ -320,6 +320,19 @@ Test(daemon, a_file_on_standard_input)
 		system("ls \"$TMPDIR\"/muster-config-* >/dev/null 2>&1"), 0);
 }
 
+Test(daemon, a_sample_to_begin_with)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/new.json", home_folder());
+	cr_expect_eq(MUSTER("init", path), 0, "%s", home_said());
+	cr_expect_eq(MUSTER("check", path), 0, "%s", home_said());
+	cr_expect_not_null(strstr(home_said(), "app: 2 of "));
+	write_file("new.json", "mine");
+	cr_expect_eq(MUSTER("init", path), 1);
+	home_wait_file("new.json", "mine");
+}
+
 /* In the foreground the same files will do. */
 Test(daemon, a_script_that_run_evaluates)
 {
