@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -203,6 +204,18 @@ int
 sys_unlink(const char *path)
 {
 	ONCE(unlink(path));
+}
+
+int
+sys_inotify_init(void)
+{
+	ONCE(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+}
+
+int
+sys_inotify_add_watch(int fd, const char *path, uint32_t events)
+{
+	ONCE(inotify_add_watch(fd, path, events));
 }
 
 int

@@ -56,6 +56,8 @@ int sys_fchmod(int fd, mode_t mode);
 int sys_lchown(const char *path, uid_t user, gid_t group);
 ssize_t sys_readlink(const char *path, char *ret_target, size_t size);
 ssize_t sys_getdents(int fd, void *ret_entries, size_t size); /* dirent64 */
+int sys_inotify_init(void);				      /* non-blocking */
+int sys_inotify_add_watch(int fd, const char *path, uint32_t events);
 int sys_flock(int fd, int operation);
 int sys_pipe(int ret_fds[2], int flags);
 

@@ -96,7 +96,8 @@ takes_word(const char *word)
 	if (strchr(word, '=') != NULL || strncmp(word, "--no-", 5) == 0)
 		return false;
 	for (size_t i = 0; i < OPTION_TOTAL; i++)
-		if (strcmp(options[i].type, "BOOL") == 0 &&
+		if ((strcmp(options[i].type, "BOOL") == 0 ||
+			    strcmp(options[i].type, "WATCH") == 0) &&
 			is_same_name(word + 2, options[i].name))
 			return false;
 	return true;

@@ -107,6 +107,12 @@ struct app_config {
 	int64_t min_uptime;
 	struct number_list stop_exit_codes;
 	int64_t exit_when;
+	int64_t max_memory_restart;	    /* bytes, or CONFIG_UNSET */
+	int64_t max_requests, max_lifetime; /* or CONFIG_UNSET */
+	char *cron_restart;		    /* or NULL */
+	char **watch;			    /* relative to cwd; NULL: none */
+	char **ignore_watch;
+	int64_t watch_delay;
 	char **depends_on;
 	int64_t start_parallel;	     /* or CONFIG_UNSET */
 	char *out_file, *error_file; /* absolute, or NULL */

@@ -286,7 +286,8 @@ read_long(struct parser *parser, const char *word)
 	}
 	if (key == NULL)
 		return unknown_option(parser, word);
-	if (key->type == KEY_TYPE_BOOL && attached == NULL)
+	if ((key->type == KEY_TYPE_BOOL || key->type == KEY_TYPE_WATCH) &&
+		attached == NULL)
 		attached = "true";
 	error = take_value(parser, word, attached, &value);
 	return error < 0 ? error : set_key(parser, key, value);

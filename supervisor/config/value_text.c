@@ -3,6 +3,7 @@
  * arguments, the environment. A NUL inside a string is refused, since no
  * program could ever see what stands behind it.
  */
+#include "config/cron.h"
 #include "config/program.h"
 #include "config/value_kinds.h"
 #include "config/words.h"
@@ -120,6 +121,40 @@ value_read_arguments(const struct values_context *context,
 		"write a list of at most %d strings, or one string as in a "
 		"shell with its quotes closed",
 		VALUES_LIST_MAX);
+}
+
+int
+value_read_cron(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	struct cron cron;
+	const char *fault = "write five fields, \"0 4 * * *\"";
+
+	if (value_is_text(value))
+		fault = cron_parse(json_string_value(value), &cron);
+	if (fault != NULL)
+		return values_bad(context, key, value, "%s", fault);
+	return value_read_string(context, key, value, field);
+}
+
+/* true stands for the folder that the program runs in, false for nothing. */
+int
+value_read_watch(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	const char *text = value_is_text(value) ? json_string_value(value) : "";
+	json_t *here;
+	int r;
+
+	if (json_is_false(value) || strcmp(text, "false") == 0)
+		return 0;
+	if (!json_is_true(value) && strcmp(text, "true") != 0)
+		return value_read_arguments(context, key, value, field);
+	here = json_pack("[s]", ".");
+	r = here == NULL ? -ENOMEM
+			 : value_read_arguments(context, key, here, field);
+	json_decref(here);
+	return r;
 }
 
 int

@@ -63,6 +63,9 @@ static const struct {
 		HOLDS_NUMBERS},
 	[KEY_TYPE_LIMITS] = {value_read_limits, value_write_limits,
 		HOLDS_LIMITS},
+	[KEY_TYPE_CRON] = {value_read_cron, value_write_string, HOLDS_TEXT},
+	[KEY_TYPE_WATCH] = {value_read_watch, value_write_strings,
+		HOLDS_STRINGS},
 	[KEY_TYPE_NAMES] = {value_read_names, value_write_strings,
 		HOLDS_STRINGS},
 };

@@ -248,6 +248,7 @@ int peer_hand_over(struct peer *peer, const char *body, size_t size, int fd);
 
 /* How many connections were handed over to it that it has not done; and the
  * word that `count` of them are. */
+uint64_t peer_handed(const struct peer *peer);
 uint32_t peer_connections(const struct peer *peer);
 void peer_connections_done(struct peer *peer, uint32_t count);
 

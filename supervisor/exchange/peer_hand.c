@@ -71,9 +71,17 @@ peer_hand_over(struct peer *peer, const char *body, size_t size, int fd)
 			row->connections + 1);
 	}
 	memory_commit(outbox->memory);
-	if (r == 0)
+	if (r == 0) {
+		peer->handed++;
 		peer_queued(peer);
+	}
 	return r;
+}
+
+uint64_t
+peer_handed(const struct peer *peer)
+{
+	return peer->handed;
 }
 
 uint32_t

@@ -42,8 +42,10 @@ router_assign(
 {
 	struct peer *asked = endpoint->peer;
 
-	if (asked != NULL)
+	if (asked != NULL) {
 		asked->answering_count++;
+		asked->handed++;
+	}
 	requests_assign(request->table, request, asked,
 		asked == NULL ? NULL : &asked->answering,
 		asked == NULL ? MEMORY_NONE : asked->outbox->channel,

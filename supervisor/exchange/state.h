@@ -143,6 +143,10 @@ struct peer {
 	ev_timer queue_timer;  /* over its limit, or not joined */
 	uint64_t taken_before; /* outbox::taken when that timer began */
 
+	/* Connections and requests that were passed on to it, in this brain's
+	 * life. */
+	uint64_t handed;
+
 	/* writing */
 	bool wants_room; /* for connections: has_room is owed */
 	struct outbox *outbox;

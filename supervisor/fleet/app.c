@@ -13,6 +13,7 @@
 #include "fleet/exits.h"
 #include "fleet/keeper_client.h"
 #include "fleet/order.h"
+#include "fleet/renew.h"
 #include "fleet/reuseport.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -42,7 +43,11 @@ app_set_version(struct app *app, struct version *version)
 	app->version = version_hold(version);
 	app->state.config = version->number;
 	group_set_limits(app->group, &limits);
+	/* Its files and times are those of the version. */
+	renew_forget(app);
+	app->state.cron_due = 0;
 	version_release(&before);
+	core_check(app->fleet);
 }
 
 int
@@ -107,6 +112,7 @@ app_free(struct app **app)
 			break;
 		}
 	}
+	renew_forget(at);
 	reload_run_fini(at);
 	while (at->slot_count)
 		slot_free(&at->slots[--at->slot_count]);

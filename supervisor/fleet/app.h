@@ -19,6 +19,7 @@ struct fleet;
 struct group;
 struct slot;
 struct version;
+struct watch;
 
 /* A listening socket; versions of the application refer to it by address. */
 struct app_listener {
@@ -44,6 +45,16 @@ struct app {
 	struct reload_run run;
 	bool was_running;   /* what the exchange knows */
 	uint8_t waits_told; /* 1: that it waits; 2: that it is stuck */
+
+	/* renew.c's: from which slot on it looks, and when it did last, … */
+	size_t renew_next;
+	int64_t renew_wall; /* seconds since 1970 */
+	/* … and files: of which version, what changed first, how often. */
+	const struct version *watch_version;
+	struct watch *watch;
+	ev_timer watch_quiet;
+	int watch_delays;
+	char watch_path[256];
 };
 
 /*

@@ -12,6 +12,7 @@
 #include "fleet/operate.h"
 #include "fleet/order.h"
 #include "fleet/process.h"
+#include "fleet/renew.h"
 #include "fleet/safe.h"
 #include "fleet/slot.h"
 #include "fleet/version.h"
@@ -269,6 +270,7 @@ on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	if (!fleet->must_check || fleet->has_ended || !fleet->is_loaded)
 		return;
 	order_check(fleet);
+	renew_arm(fleet);
 	for (struct app *app = fleet->apps; app; app = app->next)
 		app_sweep(app);
 	operate_check(fleet);
@@ -330,4 +332,5 @@ core_unwatch(struct fleet *fleet)
 	ev_prepare_stop(fleet->setup.loop, &fleet->turn_end);
 	ev_timer_stop(fleet->setup.loop, &fleet->last_words);
 	safe_end(fleet);
+	renew_end(fleet);
 }

@@ -50,6 +50,7 @@ struct fleet {
 	ev_prepare turn_end;
 	ev_timer last_words;
 	ev_timer quiet; /* of safe mode */
+	ev_timer renew; /* renew.c's; no data: not begun */
 	char *logs;	/* of a daemon: its log files' folder; NULL: `run` */
 	struct operation *operations; /* somebody waits for */
 	char *program;		 /* where musterd was started from, or NULL */

@@ -156,7 +156,8 @@ follow_up(struct slot *slot, const struct process *process)
 	struct events_subject subject = process_subject(process);
 
 	/* A reload took it back, or cut its back-off short. */
-	if (!slot_is_wanted(slot) || process->state.reason == STOP_RELOAD)
+	if (!slot_is_wanted(slot) || process->state.reason == STOP_RELOAD ||
+		process->state.reason == STOP_MEMORY)
 		return;
 	if (process->state.reason == STOP_AGAIN) {
 		/* Asked for: it neither counts as a crash nor waits. */

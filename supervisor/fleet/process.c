@@ -515,6 +515,8 @@ process_reason_name(enum stop_reason reason)
 		return "restart";
 	case STOP_WATCHDOG:
 		return "watchdog";
+	case STOP_MEMORY:
+		return "memory";
 	case STOP_NONE:
 	case STOP_STOP:
 		break;

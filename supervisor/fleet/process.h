@@ -38,6 +38,7 @@ enum stop_reason {
 	STOP_RESTART,  /* it broke the protocol or stalled */
 	STOP_WATCHDOG, /* it hangs */
 	STOP_AGAIN,    /* an operator's `restart` */
+	STOP_MEMORY,   /* it uses too much; its successor serves */
 };
 
 struct process {

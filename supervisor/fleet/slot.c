@@ -450,7 +450,9 @@ slot_retire(struct slot *slot)
 	promote(slot);
 	slot_refresh(slot);
 	if (old)
-		process_stop(old, FSM_WANT_REPLACED, STOP_RELOAD);
+		process_stop(old, FSM_WANT_REPLACED,
+			slot->renew_reason != STOP_NONE ? slot->renew_reason
+							: STOP_RELOAD);
 	else
 		reload_run_event(slot, RELOAD_OLD_GONE);
 }

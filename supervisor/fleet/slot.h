@@ -37,6 +37,11 @@ struct slot {
 	uint32_t looks_empty;
 	struct instant retire_deadline;
 	uint64_t last_handed; /* fleet.handed at its last connection */
+	/* Of renew.c: failed in a row, not before, and why its old process
+	 * leaves (STOP_NONE: a reload). */
+	uint32_t renew_failures;
+	struct instant renew_after;
+	enum stop_reason renew_reason;
 	/* Messages of processes that earlier brains saw the end of. */
 	uint64_t earlier_in, earlier_out;
 };

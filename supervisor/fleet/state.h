@@ -95,6 +95,7 @@ struct state_app {
 	/* It goes as soon as it has no slots left. */
 	uint32_t is_deleted;
 	uint32_t has_begun; /* what it depends on was ready: see order.h */
+	int64_t cron_due; /* the next time, seconds since 1970; 0: not known */
 };
 
 struct state_listener {

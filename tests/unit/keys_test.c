@@ -87,8 +87,8 @@ Test(keys, nearest)
 Test(keys, names_that_change_nothing_may_stand_there)
 {
 	cr_expect_not_null(keys_passed_over("pmx"));
-	cr_expect_not_null(keys_passed_over("maxMemoryRestart"));
-	cr_expect_not_null(keys_passed_over("max-memory-restart"));
+	cr_expect_not_null(keys_passed_over("talksTo"));
+	cr_expect_not_null(keys_passed_over("talks-to"));
 	cr_expect_null(keys_passed_over("scirpt"));
 	/* What is a key is read. */
 	cr_expect_null(keys_passed_over("script"));
