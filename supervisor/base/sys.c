@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -186,6 +187,12 @@ int
 sys_rmdir(const char *path)
 {
 	ONCE(rmdir(path));
+}
+
+int
+sys_rename(const char *from, const char *to)
+{
+	ONCE(rename(from, to));
 }
 
 int

@@ -52,6 +52,7 @@ int sys_lstat(const char *path, struct stat *ret_stat);
 int sys_mkdir(const char *path, mode_t mode);
 int sys_rmdir(const char *path);
 int sys_unlink(const char *path);
+int sys_rename(const char *from, const char *to);
 int sys_fchmod(int fd, mode_t mode);
 int sys_lchown(const char *path, uid_t user, gid_t group);
 ssize_t sys_readlink(const char *path, char *ret_target, size_t size);

@@ -510,6 +510,32 @@ config_compare(const struct app_config *old, const struct app_config *new)
 	return change;
 }
 
+bool
+config_log_path(const struct app_config *config, bool is_error,
+	uint32_t instance, char *ret_path, size_t size)
+{
+	const char *path = is_error ? config->error_file : config->out_file;
+	const char *end;
+	int used;
+
+	if (config->disable_logs)
+		path = "/dev/null";
+	else if (path == NULL)
+		path = config->log_file;
+	if (path == NULL)
+		return false;
+	/* "api.log" of worker 2 is "api-2.log". */
+	end = strrchr(path, '.');
+	if (end == NULL || strchr(end, '/') != NULL)
+		end = path + strlen(path);
+	if (config->merge_logs != 0 || config->disable_logs)
+		used = snprintf(ret_path, size, "%s", path);
+	else
+		used = snprintf(ret_path, size, "%.*s-%u%s", (int)(end - path),
+			path, instance, end);
+	return used >= 0 && (size_t)used < size;
+}
+
 uint32_t
 config_portion_of(struct portion portion, uint32_t count)
 {

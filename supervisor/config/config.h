@@ -46,6 +46,13 @@ struct portion {
 	bool is_percent;
 };
 
+/* When a log file is rotated, and what is kept of it. */
+struct rotate_config {
+	int64_t size; /* bytes; 0: it isn't rotated */
+	int64_t keep; /* older files */
+	bool compress;
+};
+
 struct number_list {
 	int64_t *numbers;
 	size_t count;
@@ -116,6 +123,10 @@ struct app_config {
 	char **depends_on;
 	int64_t start_parallel;	     /* or CONFIG_UNSET */
 	char *out_file, *error_file; /* absolute, or NULL */
+	char *log_file;		     /* of both streams, where they have none */
+	int64_t merge_logs;	     /* or CONFIG_UNSET: true */
+	int64_t disable_logs;
+	struct rotate_config log_rotate;
 	int64_t queue_limit, max_message, stall_timeout;
 	int64_t user, group;	   /* uid, gid, or both CONFIG_UNSET */
 	struct number_list groups; /* gids; count where user is set */
@@ -187,6 +198,13 @@ enum key_change config_compare(
 
 /* A portion of `count`: at least 1. */
 uint32_t config_portion_of(struct portion portion, uint32_t count);
+
+/*
+ * The file that a stream of the worker `instance` goes to. Returns false:
+ * there is none, or its path has no room.
+ */
+bool config_log_path(const struct app_config *config, bool is_error,
+	uint32_t instance, char *ret_path, size_t size);
 
 /*
  * A worker's environment before muster's own variables: the configuration's

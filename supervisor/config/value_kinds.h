@@ -12,12 +12,13 @@ typedef int value_reader(const struct values_context *context,
 	const struct key *key, const json_t *value, void *field);
 typedef int value_writer(const void *field, json_t **ret_value);
 
-/* value_number.c; the fields are int64_t, or struct portion */
+/* value_number.c; the fields are int64_t, or structs of numbers */
 value_reader value_read_bool, value_read_int, value_read_ms, value_read_bytes,
 	value_read_mode, value_read_signal, value_read_instances,
-	value_read_portion, value_read_user, value_read_group;
+	value_read_portion, value_read_rotate, value_read_user,
+	value_read_group;
 value_writer value_write_bool, value_write_int, value_write_mode,
-	value_write_signal, value_write_portion;
+	value_write_signal, value_write_portion, value_write_rotate;
 
 /* value_word.c; the fields are int64_t: one of some words */
 value_reader value_read_exit_when, value_read_balance;

@@ -242,6 +242,64 @@ value_read_portion(const struct values_context *context, const struct key *key,
 	return 0;
 }
 
+enum {
+	ROTATE_KEEP_USUAL = 10,
+	ROTATE_KEEP_MAX = 1000,
+};
+
+/* One member of the object. Returns false: it is wrong. */
+static bool
+read_rotate_member(const struct key *key, const char *name, const json_t *value,
+	struct rotate_config *rotate)
+{
+	if (strcmp(name, "size") == 0)
+		return read_with_unit(value, size_units, &rotate->size) &&
+		       is_within(key, rotate->size);
+	if (strcmp(name, "keep") == 0)
+		return value_whole(value, &rotate->keep) && rotate->keep >= 0 &&
+		       rotate->keep <= ROTATE_KEEP_MAX;
+	if (strcmp(name, "compress") != 0 || !json_is_boolean(value))
+		return false;
+	rotate->compress = json_is_true(value);
+	return true;
+}
+
+int
+value_read_rotate(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	struct rotate_config rotate = {
+		.keep = ROTATE_KEEP_USUAL, .compress = true};
+	bool is_right = true;
+	const char *name;
+	json_t *member;
+
+	if (!json_is_object(value))
+		is_right = read_with_unit(value, size_units, &rotate.size) &&
+			   is_within(key, rotate.size);
+	json_object_foreach((json_t *)value, name, member) is_right =
+		is_right && read_rotate_member(key, name, member, &rotate);
+	if (!is_right || rotate.size == 0)
+		return values_bad(context, key, value,
+			"write a size from %lld bytes on (\"10M\"), or "
+			"{\"size\": \"10M\", \"keep\": 10, \"compress\": "
+			"true}, with keep from 0 to %d",
+			(long long)key->least, ROTATE_KEEP_MAX);
+	*(struct rotate_config *)field = rotate;
+	return 0;
+}
+
+int
+value_write_rotate(const void *field, json_t **ret_value)
+{
+	const struct rotate_config *rotate = field;
+
+	*ret_value = json_pack("{s:I, s:I, s:b}", "size",
+		(json_int_t)rotate->size, "keep", (json_int_t)rotate->keep,
+		"compress", (int)rotate->compress);
+	return *ret_value == NULL ? -ENOMEM : 0;
+}
+
 int
 value_read_user(const struct values_context *context, const struct key *key,
 	const json_t *value, void *field)

@@ -24,6 +24,7 @@ enum holding {
 	HOLDS_LISTEN,
 	HOLDS_LIMITS,
 	HOLDS_PORTION, /* nothing, and no int64_t either */
+	HOLDS_ROTATE,  /* the same */
 };
 
 static const struct {
@@ -63,6 +64,8 @@ static const struct {
 		HOLDS_NUMBERS},
 	[KEY_TYPE_LIMITS] = {value_read_limits, value_write_limits,
 		HOLDS_LIMITS},
+	[KEY_TYPE_ROTATE] = {value_read_rotate, value_write_rotate,
+		HOLDS_ROTATE},
 	[KEY_TYPE_CRON] = {value_read_cron, value_write_string, HOLDS_TEXT},
 	[KEY_TYPE_WATCH] = {value_read_watch, value_write_strings,
 		HOLDS_STRINGS},
@@ -111,6 +114,10 @@ values_write(const struct key *key, const struct app_config *config,
 	case HOLDS_LIMITS:
 	case HOLDS_PORTION:
 		break;
+	case HOLDS_ROTATE:
+		if (((const struct rotate_config *)field)->size == 0)
+			return 0;
+		break;
 	}
 	return kinds[key->type].write(field, ret_value);
 }
@@ -147,6 +154,7 @@ values_fini(const struct key *key, struct app_config *config)
 		break;
 	case HOLDS_NOTHING:
 	case HOLDS_PORTION:
+	case HOLDS_ROTATE:
 		break;
 	}
 }

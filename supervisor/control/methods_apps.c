@@ -137,18 +137,30 @@ lists_app(const json_t *list, const char *app)
 	return false;
 }
 
+/* Each file once for an application and a stream. */
 static void
-add_file(json_t *files, const struct slot_view *view, const char *stream,
-	const char *path)
+add_file(json_t *files, const struct slot *slot, const char *app, bool is_error)
 {
-	if (path != NULL)
-		(void)json_array_append_new(
-			files, json_pack("{s:s, s:s, s:s}", "app", view->app,
-				       "stream", stream, "path", path));
+	char path[PATH_MAX + 32];
+	const char *stream = is_error ? "err" : "out";
+	const json_t *entry;
+	size_t i;
+
+	if (!slot_log_path(slot, is_error, path, sizeof path))
+		return;
+	json_array_foreach(files, i, entry)
+	{
+		if (strcmp(json_text(entry, "path"), path) == 0 &&
+			strcmp(json_text(entry, "stream"), stream) == 0 &&
+			strcmp(json_text(entry, "app"), app) == 0)
+			return;
+	}
+	(void)json_array_append_new(
+		files, json_pack("{s:s, s:s, s:s}", "app", app, "stream",
+			       stream, "path", path));
 }
 
-/* Which files hold what the workers print; the first of each application tells
- * for all. */
+/* Which files hold what the workers print. */
 void
 methods_logs(struct client *client, uint64_t id, json_t *params)
 {
@@ -165,10 +177,8 @@ methods_logs(struct client *client, uint64_t id, json_t *params)
 		if (!fleet_target_has(&target, slot))
 			continue;
 		slot_read(slot, &view);
-		if (lists_app(files, view.app))
-			continue;
-		add_file(files, &view, "out", view.out_file);
-		add_file(files, &view, "err", view.error_file);
+		add_file(files, slot, view.app, false);
+		add_file(files, slot, view.app, true);
 	}
 	result = json_pack("{s:o}", "files", files);
 	if (result != NULL)

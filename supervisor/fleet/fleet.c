@@ -517,8 +517,6 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 		.messages_out = slot->earlier_out + counters.messages_out,
 		.queue_bytes = counters.queue_bytes,
 		.listen = &slot->version->config->listen,
-		.out_file = slot->version->config->out_file,
-		.error_file = slot->version->config->error_file,
 		.notice = process ? process->status : "",
 		.waits_for = process || !slot_is_wanted(slot)
 				     ? NULL
@@ -528,6 +526,14 @@ slot_read(const struct slot *slot, struct slot_view *ret_view)
 				       ? peer_connections(process->peer)
 				       : 0,
 	};
+}
+
+bool
+slot_log_path(
+	const struct slot *slot, bool is_error, char *ret_path, size_t size)
+{
+	return config_log_path(slot->version->config, is_error,
+		slot->state.instance, ret_path, size);
 }
 
 json_t *

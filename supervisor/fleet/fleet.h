@@ -285,8 +285,7 @@ struct slot_view {
 	int64_t exit_wall_ms; /* since 1970 */
 	bool unkillable;
 	uint64_t messages_in, messages_out, queue_bytes;
-	const struct listen_list *listen;  /* as configured */
-	const char *out_file, *error_file; /* NULL: none */
+	const struct listen_list *listen; /* as configured */
 	const char *notice;    /* the worker's own words (STATUS=), or "" */
 	const char *waits_for; /* an application that comes first; NULL */
 	uint32_t in_flight;    /* as it said last */
@@ -300,6 +299,10 @@ struct slot_view {
 const struct slot *fleet_next_slot(
 	const struct fleet *fleet, const struct slot *after);
 void slot_read(const struct slot *slot, struct slot_view *ret_view);
+
+/* The file that a stream of its processes goes to. Returns false: none. */
+bool slot_log_path(
+	const struct slot *slot, bool is_error, char *ret_path, size_t size);
 
 /* The configuration in force of the slot's application (config_to_json). New
  * reference, or NULL without memory. */

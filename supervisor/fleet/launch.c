@@ -191,14 +191,23 @@ find_logfile(struct process *process, enum line_stream stream,
 {
 	const struct app_config *config =
 		process->version ? process->version->config : NULL;
-	const char *path = !config		   ? NULL
-			   : stream == LINE_STDERR ? config->error_file
-						   : config->out_file;
+	struct archive_rules rules;
+	char path[CONFIG_PATH_SIZE + 16];
+	int r;
 
 	*ret_file = NULL;
-	if (!path)
+	if (!config || !config_log_path(config, stream == LINE_STDERR,
+			       process->state.instance, path, sizeof(path)))
 		return 0;
-	return logfile_get(process->fleet->logfiles, path, ret_file);
+	r = logfile_get(process->fleet->logfiles, path, ret_file);
+	if (r < 0)
+		return r;
+	rules = (struct archive_rules){
+		.size = (uint64_t)config->log_rotate.size,
+		.keep = (uint32_t)config->log_rotate.keep,
+		.compress = config->log_rotate.compress};
+	logfile_rotate_at(*ret_file, &rules);
+	return 0;
 }
 
 /* Reads an output pipe from now on. Takes `fd` over. */

@@ -482,7 +482,7 @@ set_log_files(const struct fleet *fleet, struct app_config *config)
 {
 	char *path = NULL;
 
-	if (config->out_file && config->error_file)
+	if (config->log_file || (config->out_file && config->error_file))
 		return 0;
 	if (asprintf(&path, "%s/%s.log", fleet->logs, config->name) < 0)
 		return -ENOMEM;

@@ -202,6 +202,47 @@ logfile_is_in_line(const struct logfile *file)
 	return last != '\n';
 }
 
+/* Rotating ----------------------------------------------------------------- */
+
+void
+logfile_rotate_at(struct logfile *file, const struct archive_rules *rules)
+{
+	file->rules = *rules;
+}
+
+bool
+logfile_is_full(const struct logfile *file)
+{
+	return file->rules.size && file->is_regular &&
+	       file->state.offset >= file->rules.size;
+}
+
+void
+logfile_rotate(struct logfile *file)
+{
+	struct logfiles *files = file->files;
+	int r = -ENOMEM;
+
+	if (!logfile_is_full(file) ||
+		(logfile_is_in_line(file) &&
+			file->state.offset / 2 < file->rules.size))
+		return;
+	if (!files->archive)
+		files->archive = archive_new(files->loop);
+	if (files->archive)
+		r = archive_rotate(files->archive, file->path, &file->rules);
+	if (r < 0) {
+		/* It grows on; and is tried again when it has doubled. */
+		log_warn("%s can't be rotated: %s", file->path, strerror(-r));
+		file->rules.size *= 2;
+		return;
+	}
+	close_file(file);
+	if (open_file(file) == 0)
+		file->state.offset = 0;
+	logfile_save(file);
+}
+
 /* All of them -------------------------------------------------------------- */
 
 int
@@ -228,6 +269,7 @@ logfiles_free(struct logfiles **files)
 {
 	if (!*files)
 		return;
+	archive_free(&(*files)->archive);
 	free((*files)->folder);
 	free(*files);
 	*files = NULL;

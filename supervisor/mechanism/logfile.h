@@ -16,11 +16,16 @@
  * that is said, once a minute at most. It is tried again with what comes next,
  * at most once a second where it has to be opened.
  *
+ * A file that has come to a size may be rotated, behind a newline; one that has
+ * no newline in twice that size is cut where it is.
+ *
  * In the ledger is a row for each open file: where it ended, who wrote last,
  * what was dropped. Loop's thread only.
  */
 #ifndef MUSTER_LOGFILE_H
 #define MUSTER_LOGFILE_H
+
+#include "mechanism/archive.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +74,10 @@ int logfiles_reopen(struct logfiles *files);
  */
 int logfile_get(
 	struct logfiles *files, const char *path, struct logfile **ret_file);
+
+/* From which size on it is rotated, at a line's edge, and what is kept of it
+ * (archive.h); copied. A size of 0: never. */
+void logfile_rotate_at(struct logfile *file, const struct archive_rules *rules);
 
 /* Gives a reference back and clears the pointer; NULL is fine. With the last
  * one the file is closed and its row erased. */

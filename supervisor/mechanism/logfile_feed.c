@@ -245,10 +245,12 @@ logfile_take(struct logfile_feed *feed, bool at_once)
 		return -EBUSY;
 	}
 	stop_waiting(feed);
-	if (file->waiting)
+	if (file->waiting || logfile_is_full(file))
 		most = whole_lines(feed, !others && logfile_is_in_line(file));
 	become_writer(feed);
 	n = move(feed, most);
+	if (n > 0)
+		logfile_rotate(file);
 	if (file->waiting && (n == 0 || !logfile_is_in_line(file)))
 		give_turn(file);
 	return n;

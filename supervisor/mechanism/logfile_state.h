@@ -16,6 +16,7 @@ struct logfiles {
 	uint32_t table;
 	char *folder;
 	struct logfile *first;
+	struct archive *archive; /* NULL: nothing was ever rotated */
 };
 
 struct logfile {
@@ -35,6 +36,7 @@ struct logfile {
 	struct instant said_at; /* that bytes are lost */
 	uint64_t said;		/* how many were */
 	bool is_failing;
+	struct archive_rules rules;
 	struct logfile_feed *writer; /* last, if it is still there */
 	struct logfile_feed *waiting, **waiting_end;
 	ev_timer patience; /* runs while somebody waits */
@@ -63,6 +65,12 @@ void logfile_drop(struct logfile *file, int error, uint64_t size);
 
 /* Bytes went in. */
 void logfile_wrote(struct logfile *file, uint64_t size);
+
+/* Whether it has come to its size. */
+bool logfile_is_full(const struct logfile *file);
+
+/* Rotates it, if it is full and not in the middle of a line. */
+void logfile_rotate(struct logfile *file);
 
 /* Whether its last byte is no newline. */
 bool logfile_is_in_line(const struct logfile *file);
