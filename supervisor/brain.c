@@ -111,6 +111,15 @@ brain_on_handed_over(void *data)
 	_exit(0);
 }
 
+static void
+brain_on_bus_changed(void *data)
+{
+	struct brain *brain = data;
+
+	if (brain->control != NULL)
+		control_use_bus(brain->control);
+}
+
 /* Where the executable lies, also when another was put in its place; false: it
  * can't be told. */
 static bool
@@ -236,6 +245,7 @@ brain_open(struct brain *brain)
 		.environment = environ,
 		.ended = brain_on_ended,
 		.handed_over = brain_on_handed_over,
+		.bus_changed = brain_on_bus_changed,
 		.data = brain,
 	};
 	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_EXCHANGE);
@@ -263,13 +273,17 @@ static int
 brain_serve(struct brain *brain)
 {
 	int fd = keeper_client_claim(brain->keeper, KEEPER_VAULT_CONTROL);
+	int r;
 
-	if (fd == -ENOENT)
-		return 0; /* the keeper had no place for it, and said so */
-	if (fd < 0)
+	/* Without a place for it, the keeper has said so: only the bus is
+	 * served then. */
+	if (fd < 0 && fd != -ENOENT)
 		return fd;
-	return control_new(brain->loop, brain->exchange, brain->fleet, fd,
-		&brain->control);
+	r = control_new(brain->loop, brain->exchange, brain->fleet,
+		fd < 0 ? -1 : fd, &brain->control);
+	if (r == 0)
+		control_use_bus(brain->control);
+	return r;
 }
 
 static int

@@ -90,8 +90,8 @@ hide_environment(void)
 }
 
 /* The byte that tells parent from child; see struct muster. */
-static int
-make_alive(struct muster *muster)
+int
+attach_make_alive(struct muster *muster)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -106,24 +106,34 @@ make_alive(struct muster *muster)
 	return 0;
 }
 
-int
-muster_attach(struct muster **ret_muster)
+struct muster *
+attach_new(void)
 {
 	struct muster *muster = calloc(1, sizeof *muster);
-	int fd;
-	int result;
 
 	if (!muster)
-		return -ENOMEM;
+		return NULL;
 	muster->channel.fd = muster->channel.partial_fd = -1;
 	muster->resume_fd = muster->epoll = muster->timer = -1;
 	muster->accepting.epoll = muster->message_fd = -1;
 	muster->wake = true;
 	muster->queue_limit = HANDLE_QUEUE_LIMIT;
 	muster->max_message = MUSTER_MAX_MESSAGE;
+	return muster;
+}
+
+int
+muster_attach(struct muster **ret_muster)
+{
+	struct muster *muster = attach_new();
+	int fd;
+	int result;
+
+	if (!muster)
+		return -ENOMEM;
 	result = read_environment(muster, &fd);
 	if (result == 0)
-		result = make_alive(muster);
+		result = attach_make_alive(muster);
 	if (result == 0)
 		result = listeners_init(muster);
 	if (result == 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)

@@ -3,6 +3,7 @@
  * seen by nobody else.
  *
  *	attach.c     birth, death, identity
+ *	join.c       birth as a guest
  *	listeners.c  the shared sockets
  *	loop.c       descriptor, waiting, one turn
  *	receive.c    what a frame means
@@ -87,6 +88,8 @@ struct muster {
 	/* One byte on a page that the kernel wipes in a forked child: 1 as
 	 * long as this process may use the channel and it has not ended. */
 	unsigned char *alive;
+	bool is_guest; /* muster_join made it: nothing resumes or acknowledges
+			*/
 	bool ended;    /* on_end was called */
 	bool inside;   /* a callback may be running */
 	bool detached; /* muster_detach was called inside */
@@ -163,6 +166,11 @@ struct muster {
 };
 
 /* attach.c --------------------------------------------------------------- */
+
+/* A handle without a channel; NULL without memory. attach_make_alive makes it
+ * ready; returns 0 or what mmap said. */
+struct muster *attach_new(void);
+int attach_make_alive(struct muster *muster);
 
 /* Frees everything; the handle is void. Writes nothing. */
 void attach_destroy(struct muster *muster);

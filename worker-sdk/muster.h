@@ -98,6 +98,30 @@ struct muster;
 MUSTER_API int muster_attach(struct muster **ret_muster);
 
 /*
+ * For a program outside, which muster did not start: joins a running supervisor
+ * as a guest. `address` is "unix:///PATH/muster.sock", the path alone, or,
+ * where the operator has opened a bus, "tcp://HOST:PORT"; there `token` is what
+ * the bus's token file holds (NULL: none). Waits for the supervisor's answer,
+ * for at most 5 s, so call it before a loop runs.
+ *
+ * The handle has the same API: a guest sends, requests, publishes and
+ * subscribes. Others reach it by its muster_id, with messages but not with
+ * requests. ANY and ALL need an application's name. It has no lifecycle
+ * (muster_ready and the like: -EINVAL), no listeners, and its connection ends
+ * with the supervisor's brain: muster_on_end calls with MUSTER_END_GONE, and
+ * the program may join and subscribe again. muster_drain waits until the kernel
+ * has everything.
+ *
+ * Gives the handle; it ends with muster_detach. Returns 0; -EINVAL: the address
+ * makes no sense; -EACCES: the supervisor let it not in (another user, a wrong
+ * token, too many guests); -ETIMEDOUT; -EPROTO: what answers is no muster;
+ * -ENOENT: no such host; -ENOMEM; or what socket and connect say
+ * (-ECONNREFUSED: nobody is there).
+ */
+MUSTER_API int muster_join(
+	const char *address, const char *token, struct muster **ret_muster);
+
+/*
  * Acknowledges what was received, writes what the kernel takes at once, closes
  * the channel, frees the handle and sets the pointer to NULL. Listeners stay
  * open. Requests that are under way are forgotten without a call. Accepts NULL

@@ -74,7 +74,7 @@ take_message(struct muster *muster, const struct channel_frame *frame)
 		.fd = frame->fd,
 	};
 
-	if (frame->header.from == MUSTER_TO_SUPERVISOR &&
+	if (frame->header.from == MUSTER_TO_SUPERVISOR && !muster->is_guest &&
 		events_take(muster, frame))
 		return;
 	if (muster->on_message)
@@ -123,7 +123,7 @@ close_fd(struct muster *muster, int fd)
 static void
 take_message_fd(struct muster *muster, const struct channel_frame *frame)
 {
-	if (frame->header.from == MUSTER_TO_SUPERVISOR &&
+	if (frame->header.from == MUSTER_TO_SUPERVISOR && !muster->is_guest &&
 		frame->header.kind == MUSTER_MESSAGE) {
 		events_take_connection(muster, frame);
 		return;

@@ -188,22 +188,31 @@ muster_call(struct muster *muster, const char *method, json_t *params,
 	return result;
 }
 
+/* What a guest has no part in. */
+static int
+call_as_worker(struct muster *muster, const char *method, json_t *params)
+{
+	if (muster->is_guest)
+		return -EINVAL;
+	return muster_call(muster, method, params, NULL, NULL);
+}
+
 int
 muster_ready(struct muster *muster)
 {
-	return muster_call(muster, "ready", NULL, NULL, NULL);
+	return call_as_worker(muster, "ready", NULL);
 }
 
 int
 muster_stopping(struct muster *muster)
 {
-	return muster_call(muster, "stopping", NULL, NULL, NULL);
+	return call_as_worker(muster, "stopping", NULL);
 }
 
 int
 muster_heartbeat(struct muster *muster)
 {
-	return muster_call(muster, "heartbeat", NULL, NULL, NULL);
+	return call_as_worker(muster, "heartbeat", NULL);
 }
 
 int
@@ -213,7 +222,7 @@ muster_extend(struct muster *muster, uint32_t ms)
 	int result = -ENOMEM;
 
 	if (params)
-		result = muster_call(muster, "extend", params, NULL, NULL);
+		result = call_as_worker(muster, "extend", params);
 	json_decref(params);
 	return result;
 }

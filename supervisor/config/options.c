@@ -34,6 +34,8 @@ enum own_option {
 	OWN_JSON,
 	OWN_HOME,
 	OWN_PID_FILE,
+	OWN_BUS,
+	OWN_BUS_TOKEN_FILE,
 	OWN_ONLY,
 	OWN_UPDATE_ENV,
 	OWN_NO_WAIT,
@@ -49,6 +51,8 @@ static const struct {
 	[OWN_JSON] = {"json", false},
 	[OWN_HOME] = {"home", true},
 	[OWN_PID_FILE] = {"pid-file", true},
+	[OWN_BUS] = {"bus", true},
+	[OWN_BUS_TOKEN_FILE] = {"bus-token-file", true},
 	[OWN_ONLY] = {"only", true},
 	[OWN_UPDATE_ENV] = {"update-env", false},
 	[OWN_NO_WAIT] = {"no-wait", false},
@@ -206,7 +210,7 @@ static int
 set_own(struct parser *parser, enum own_option own, const char *value)
 {
 	struct options *options = parser->options;
-	char **path = NULL;
+	char **path = NULL, **text = NULL;
 
 	switch (own) {
 	case OWN_RAW:
@@ -221,10 +225,15 @@ set_own(struct parser *parser, enum own_option own, const char *value)
 	case OWN_PID_FILE:
 		path = &options->pid_file;
 		break;
+	case OWN_BUS:
+		text = &options->bus;
+		break;
+	case OWN_BUS_TOKEN_FILE:
+		path = &options->bus_token_file;
+		break;
 	case OWN_ONLY:
-		free(options->only);
-		options->only = strdup(value);
-		return options->only == NULL ? -ENOMEM : 0;
+		text = &options->only;
+		break;
 	case OWN_UPDATE_ENV:
 		options->update_env = true;
 		break;
@@ -236,6 +245,11 @@ set_own(struct parser *parser, enum own_option own, const char *value)
 		break;
 	case OWN_COUNT:
 		break;
+	}
+	if (text != NULL) {
+		free(*text);
+		*text = strdup(value);
+		return *text == NULL ? -ENOMEM : 0;
 	}
 	if (path == NULL)
 		return 0;
@@ -478,6 +492,24 @@ parse(struct parser *parser)
 	return error < 0 ? error : build(parser);
 }
 
+/* What the command line says counts before what a file says. */
+static void
+take_bus(struct options *options)
+{
+	struct daemon_config *muster = &options->set.muster;
+
+	if (options->bus != NULL) {
+		free(muster->bus);
+		muster->bus = options->bus;
+		options->bus = NULL;
+	}
+	if (options->bus_token_file != NULL) {
+		free(muster->bus_token_file);
+		muster->bus_token_file = options->bus_token_file;
+		options->bus_token_file = NULL;
+	}
+}
+
 int
 options_parse(int argc, char *const *argv, const struct config_place *place,
 	struct options *ret_options, struct config_error *ret_error)
@@ -494,6 +526,8 @@ options_parse(int argc, char *const *argv, const struct config_place *place,
 	int error = parser.app == NULL ? -ENOMEM : parse(&parser);
 
 	json_decref(parser.app);
+	if (error == 0)
+		take_bus(&options);
 	if (error < 0) {
 		options_fini(&options);
 		return error;
@@ -510,5 +544,7 @@ options_fini(struct options *options)
 	free(options->home);
 	free(options->pid_file);
 	free(options->only);
+	free(options->bus);
+	free(options->bus_token_file);
 	*options = (struct options){0};
 }

@@ -20,6 +20,8 @@ struct options {
 	bool raw, json; /* worker output: without a prefix; as JSON lines */
 	char *home;	/* --home DIR, absolute, or NULL */
 	char *pid_file; /* --pid-file FILE, absolute, or NULL */
+	/* --bus, --bus-token-file: while they are read; then in the set. */
+	char *bus, *bus_token_file;
 	/* of `start` */
 	char *only;	 /* --only NAME: of a file's applications; or NULL */
 	bool update_env; /* running applications get the caller's environment */

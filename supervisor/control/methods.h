@@ -17,6 +17,14 @@ struct control;
 struct events_follower;
 struct fleet;
 
+/* With whom a client is counted. */
+enum client_crowd {
+	CLIENT_OTHER,  /* an operator, or it hasn't said hello */
+	CLIENT_GUEST,  /* over the UNIX socket */
+	CLIENT_REMOTE, /* over TCP: a guest, or it hasn't said hello */
+	CLIENT_CROWDS,
+};
+
 struct client {
 	struct control *control;
 	struct fleet *fleet;
@@ -24,6 +32,7 @@ struct client {
 	struct peer *peer;
 	ev_timer hello;	 /* its time to say it */
 	bool is_foreign; /* another user's: it is told so, and no more */
+	enum client_crowd crowd;
 	struct events_follower *follower;
 	unsigned int waiting; /* answers that come later */
 };

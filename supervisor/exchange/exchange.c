@@ -88,6 +88,8 @@ exchange_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 
 	(void)events;
 	exchange_read_woken(exchange);
+	if (memory_is_tight(exchange->memory))
+		clients_check_queues(exchange);
 	exchange_flush(exchange);
 	exchange_free_dead(exchange);
 	exchange->turn_bytes = 0;

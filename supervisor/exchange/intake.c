@@ -146,6 +146,7 @@ intake_drop_pieces(struct peer *peer)
 	memory_release(memory, peer->own_block);
 	peer->own_block = MEMORY_NONE;
 	peer->exchange->promised -= peer->missing;
+	clients_end_frame(peer);
 	peer->piece_count = 0;
 	peer->missing = 0;
 	if (peer->pieces != peer->few)
@@ -160,7 +161,7 @@ intake_drop_pieces(struct peer *peer)
  * frame could never have it.
  */
 static bool
-intake_promise(struct peer *peer, uint32_t missing)
+intake_promise(struct peer *peer, uint32_t size, uint32_t missing)
 {
 	struct exchange *exchange = peer->exchange;
 	uint64_t wanted = exchange->promised + missing + EXCHANGE_LARGE_RESERVE;
@@ -176,6 +177,8 @@ intake_promise(struct peer *peer, uint32_t missing)
 		peer_pause(peer, &exchange->waits_memory);
 		return false;
 	}
+	if (!clients_may_begin(peer, size, missing))
+		return false;
 	exchange->promised += missing;
 	peer->missing = missing;
 	return true;
@@ -211,8 +214,8 @@ intake_keep_start(struct peer *peer, struct piece start)
 	}
 	if (start.length < EXCHANGE_STASH_MAX)
 		return intake_stash(peer, bytes, start.length);
-	if (!intake_promise(
-		    peer, MUSTER_HEADER_SIZE + header.size - start.length))
+	if (!intake_promise(peer, header.size,
+		    MUSTER_HEADER_SIZE + header.size - start.length))
 		return false;
 	if (intake_add_piece(peer, start))
 		return true;

@@ -89,8 +89,6 @@ peer_queue_is_watched(const struct peer *peer)
 {
 	const struct outbox *outbox = peer->outbox;
 
-	if (peer->role != PEER_WORKER)
-		return false;
 	if (!list_is_empty(&outbox->paused))
 		return true;
 	return outbox->queued > 0 &&
@@ -102,6 +100,8 @@ peer_watch_queue(struct peer *peer)
 {
 	struct ev_loop *loop = peer->exchange->loop;
 
+	if (peer->role != PEER_WORKER)
+		return;
 	if (!peer_queue_is_watched(peer)) {
 		ev_timer_stop(loop, &peer->queue_timer);
 		return;
@@ -167,6 +167,10 @@ peer_on_queue_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
+	if (peer->role != PEER_WORKER) {
+		clients_on_timer(peer);
+		return;
+	}
 	if (!peer_queue_is_watched(peer))
 		return;
 	if (!peer_has_joined(peer)) {
@@ -291,6 +295,7 @@ peer_new_worker(struct endpoint *endpoint, uint64_t process,
 		goto free;
 	}
 	peer->role = PEER_WORKER;
+	peer->takes_fds = true;
 	peer->outbox->peer = peer;
 	peer->endpoint = endpoint;
 	peer->id = endpoint->id;
@@ -337,6 +342,7 @@ peer_new_client(struct exchange *exchange, int fd,
 		return r;
 	}
 	peer->role = PEER_STRANGER;
+	peer->takes_fds = clients_take_fds(fd);
 	peer->outbox->peer = peer;
 	peer->outbox->is_open = true;
 	peer_watch(peer, fd);

@@ -54,6 +54,7 @@ peer_resume(struct endpoint *endpoint, uint64_t process, json_t *welcome,
 		endpoint->group->limits.queue_limit);
 	row = outbox_row(peer->outbox);
 	peer->role = PEER_WORKER;
+	peer->takes_fds = true;
 	peer->outbox->peer = peer;
 	peer->endpoint = endpoint;
 	peer->id = endpoint->id;

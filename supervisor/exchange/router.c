@@ -149,6 +149,9 @@ router_to_client(struct peer *from, struct peer *client, struct inbound *in)
 	if (in->header.kind == MUSTER_REQUEST)
 		return router_refuse(
 			from, in, "bad-request", "a guest answers no requests");
+	if (in->fd >= 0 && !client->takes_fds)
+		return router_refuse(from, in, "bad-request",
+			"a descriptor can't travel to that guest");
 	if (!router_client_has_room(client))
 		return router_refuse(
 			from, in, "no-such-worker", "the guest is gone");

@@ -9,6 +9,7 @@
 
 struct router_publish {
 	struct peer *from;
+	bool has_fd; /* not everybody can have it */
 	struct link receivers;
 };
 
@@ -43,7 +44,8 @@ router_found(void *context, struct topic_entry *entry)
 		list_member(entry, struct subscription, entry)->peer;
 
 	if (!list_is_empty(&peer->receiving) || peer == publish->from ||
-		peer->has_ended || peer->doom_reason != NULL)
+		peer->has_ended || peer->doom_reason != NULL ||
+		(publish->has_fd && !peer->takes_fds))
 		return;
 	if (peer->endpoint == NULL)
 		list_append(&publish->receivers, &peer->receiving);
@@ -84,7 +86,7 @@ router_refuse_publish(
 bool
 router_publish(struct peer *from, struct inbound *in)
 {
-	struct router_publish publish = {.from = from};
+	struct router_publish publish = {.from = from, .has_fd = in->fd >= 0};
 	const char *topic = router_topic(in);
 	bool was_taken;
 

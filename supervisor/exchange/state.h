@@ -29,6 +29,8 @@ enum {
 	/* A stalled receiver takes less than this in its time. */
 	EXCHANGE_STALL_BYTES = 64 * 1024,
 	EXCHANGE_CLIENT_QUEUE = 8 << 20,
+	/* A client that sends nothing more of a long frame is closed. */
+	EXCHANGE_CLIENT_FRAME_MS = 10000,
 	/* Subscriptions of a worker, of a client, and of all clients; and how
 	 * many tokens their patterns may have on an average. */
 	EXCHANGE_SUBSCRIPTIONS_WORKER = 16384,
@@ -87,6 +89,7 @@ struct exchange {
 	uint32_t receive_block; /* into which all channels are read */
 	uint32_t receive_fill;
 	uint64_t promised; /* bytes that long frames under way still need */
+	uint64_t client_frames; /* bytes of long frames of clients under way */
 	uint32_t turn_bytes;
 	uint32_t busy, busy_before; /* channels with much input, by turn */
 	uint64_t stamp;		    /* orders who has waited longest */
@@ -138,10 +141,12 @@ struct peer {
 
 	int fd;
 	ev_io readable, writable;
-	uint32_t stream_to;    /* the worker that its last long run went to */
-	struct link hold;      /* exchange::held */
-	ev_timer queue_timer;  /* over its limit, or not joined */
-	uint64_t taken_before; /* outbox::taken when that timer began */
+	uint32_t stream_to;	 /* the worker that its last long run went to */
+	struct link hold;	 /* exchange::held */
+	ev_timer queue_timer;	 /* over its limit, or not joined */
+	uint64_t taken_before;	 /* outbox::taken when that timer began */
+	uint32_t missing_before; /* a client's timer: see clients.c */
+	bool takes_fds;		 /* its socket carries descriptors */
 
 	/* Connections and requests that were passed on to it, in this brain's
 	 * life. */
@@ -158,6 +163,7 @@ struct peer {
 	struct piece *pieces;
 	struct piece few[INTAKE_PIECES_FEW];
 	uint32_t piece_count;
+	uint32_t frame_share;	      /* of exchange::client_frames */
 	uint32_t missing;	      /* bytes that are still to come … */
 	uint32_t own_block, own_fill; /* … into this block */
 	uint32_t stash; /* … or its copied start: a small block */
@@ -330,6 +336,23 @@ int peer_mend(struct peer *peer);
 
 /* Denies it and ends the channel. */
 void peer_refuse_resume(struct peer *peer, uint64_t id);
+
+/* clients.c -------------------------------------------------------------- */
+
+/* Whether a long frame of so many bytes may begin, of which some are missing;
+ * else the peer waits. */
+bool clients_may_begin(struct peer *peer, uint32_t size, uint32_t missing);
+void clients_end_frame(struct peer *peer);
+
+/* The time of a client's long frame is over. */
+void clients_on_timer(struct peer *peer);
+
+/* For when memory is short: closes the client with the longest queue, if all
+ * clients together take too much. */
+void clients_check_queues(struct exchange *exchange);
+
+/* Whether descriptors travel over the socket. */
+bool clients_take_fds(int fd);
 
 /* topics.c --------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #ifndef MUSTER_FLEET_CORE_H
 #define MUSTER_FLEET_CORE_H
 
+#include "fleet/bus.h"
 #include "fleet/fleet.h"
 #include "fleet/state.h"
 
@@ -35,6 +36,8 @@ struct fleet {
 	int notify_fd; /* negative: none */
 	ev_io notify;
 	char notify_address[108]; /* "@…" */
+	int bus;		  /* see bus.h; -1: none */
+	char bus_address[256], bus_token[BUS_TOKEN_MAX + 1];
 	int lock;	    /* a duplicate of the keeper's; negative: none */
 	char *file;	    /* the configuration file, or NULL */
 	char *pid_file;	    /* to be removed at the end, or NULL */

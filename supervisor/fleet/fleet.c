@@ -58,6 +58,7 @@ fleet_open(const struct fleet_setup *setup, struct fleet **ret_fleet)
 		goto fail;
 	/* Held as long as we are: without a keeper, the home stays taken until
 	 * the last worker is gone. */
+	fleet->bus = -1;
 	fleet->lock = keeper_client_claim(setup->keeper, KEEPER_VAULT_LOCK);
 	*ret_fleet = fleet;
 	return 0;
@@ -78,6 +79,7 @@ fleet_close(struct fleet **fleet)
 	at->is_closing = true;
 	exchange_on_returned(at->setup.exchange, NULL, NULL);
 	notify_close(at);
+	bus_close(at);
 	if (at->is_loaded)
 		core_unwatch(at);
 	while (at->apps) {

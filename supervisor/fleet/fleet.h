@@ -57,6 +57,10 @@ struct fleet_setup {
 	/* An upgrade has come to the point where the brain sends what waits
 	 * and ends; the keeper starts the next. Called from the loop. */
 	void (*handed_over)(void *data);
+
+	/* The bus was opened, or its token is another one (see bus.h). May be
+	 * NULL. */
+	void (*bus_changed)(void *data);
 	void *data;
 
 	bool is_safe; /* brains crash again and again: only what must be is

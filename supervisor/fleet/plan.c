@@ -322,6 +322,9 @@ fleet_plan(struct fleet *fleet, const struct fleet_settings *settings,
 	r = open_listeners(changes, set->count, &opening, &given, ret_words);
 	if (r < 0)
 		goto out;
+	r = bus_take(fleet, &set->muster, ret_words);
+	if (r < 0)
+		goto out;
 	plan_take_settings(fleet, &set->muster);
 	r = keep_settings(fleet, settings);
 	for (size_t i = 0; r >= 0 && i < set->count; i++) {
@@ -461,6 +464,8 @@ plan_apply(struct fleet *fleet, const struct config_set *set,
 		r = check_count(fleet, set, changes, count, ret_words);
 	if (r >= 0)
 		r = open_listeners(changes, count, &opening, NULL, ret_words);
+	if (r >= 0)
+		r = bus_take(fleet, &set->muster, ret_words);
 	if (r < 0)
 		goto out;
 	plan_take_settings(fleet, &set->muster);

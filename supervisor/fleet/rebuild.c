@@ -552,6 +552,7 @@ fleet_rebuild(struct fleet *fleet)
 	r = r == 0 ? past_open(fleet) : r;
 	r = r == 0 ? open_output(fleet) : r;
 	notify_open(fleet);
+	bus_rebuild(fleet);
 	if (r < 0)
 		return r;
 	fleet->is_closing = true;

@@ -48,17 +48,19 @@ enum state_table {
 
 /* Names in the vault. Those that end with a point are followed by a number,
  * which is never used twice. */
-#define STATE_NULL "null"	  /* /dev/null */
-#define STATE_SETTINGS "settings" /* JSON: what a start says once */
-#define STATE_OUTPUT "output"	  /* what output_memory_make makes */
-#define STATE_EVENTS "events"	  /* what event_memory_make makes */
-#define STATE_NOTIFY "notify"	  /* the socket of sd_notify */
-#define STATE_CONFIG "config."	  /* sealed configuration, as JSON */
-#define STATE_LISTENER "listen."  /* a listening socket */
-#define STATE_OUT "out."	  /* a process's stdout: the end we read … */
-#define STATE_OUT_WORKER "ow."	  /* … and its own, until the exec */
-#define STATE_ERR "err."	  /* the same of stderr */
-#define STATE_ERR_WORKER "ew."	  /* */
+#define STATE_NULL "null"	    /* /dev/null */
+#define STATE_SETTINGS "settings"   /* JSON: what a start says once */
+#define STATE_OUTPUT "output"	    /* what output_memory_make makes */
+#define STATE_EVENTS "events"	    /* what event_memory_make makes */
+#define STATE_NOTIFY "notify"	    /* the socket of sd_notify */
+#define STATE_BUS "bus"		    /* the TCP socket for guests, … */
+#define STATE_BUS_WORDS "bus-words" /* … and JSON: its address and token */
+#define STATE_CONFIG "config."	    /* sealed configuration, as JSON */
+#define STATE_LISTENER "listen."    /* a listening socket */
+#define STATE_OUT "out."       /* a process's stdout: the end we read … */
+#define STATE_OUT_WORKER "ow." /* … and its own, until the exec */
+#define STATE_ERR "err."       /* the same of stderr */
+#define STATE_ERR_WORKER "ew." /* */
 #define STATE_CHANNEL_WORKER "cw."
 #define STATE_RESUME "resume." /* the keeper's end of the resume pair */
 #define STATE_PARKED "park."   /* our end of a channel of safe mode */
