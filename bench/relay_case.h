@@ -15,6 +15,7 @@ enum relay_kind {
 	RELAY_STREAM,	  /* one sender, one receiver */
 	RELAY_SPREAD,	  /* one sender, four receivers in turn */
 	RELAY_BROADCAST,  /* one sender, eight receivers, each gets all */
+	RELAY_PUBLISH,	  /* the same by a topic to which eight subscribed */
 	RELAY_PING,	  /* there and back, one at a time */
 	RELAY_SUPERVISOR, /* requests to the supervisor, a window at a time */
 };
@@ -62,7 +63,9 @@ relay_receivers(const struct relay_case *kase)
 {
 	if (kase->kind == RELAY_SPREAD)
 		return RELAY_SPREAD_TO;
-	return kase->kind == RELAY_BROADCAST ? RELAY_BROADCAST_TO : 1;
+	if (kase->kind == RELAY_BROADCAST || kase->kind == RELAY_PUBLISH)
+		return RELAY_BROADCAST_TO;
+	return 1;
 }
 
 #endif

@@ -23,6 +23,7 @@ enum relay_order {
 };
 
 #define RELAY_TO_ALL 0xffffffffu
+#define RELAY_TO_TOPIC 0xfffffffdu
 
 struct relay_command {
 	uint32_t order; /* enum relay_order */

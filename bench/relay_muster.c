@@ -179,6 +179,8 @@ give_orders(struct relay_muster *muster, const struct relay_case *kase,
 
 	if (kase->kind == RELAY_BROADCAST)
 		command.to = RELAY_TO_ALL;
+	if (kase->kind == RELAY_PUBLISH)
+		command.to = RELAY_TO_TOPIC;
 	command.order = kase->kind == RELAY_PING ? RELAY_ECHO : RELAY_COUNT;
 	for (unsigned i = 1; i <= receivers; i++)
 		tell(muster, i, &command);

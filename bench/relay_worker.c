@@ -52,14 +52,22 @@ wait_for_channel(struct worker *worker)
 		exit(1);
 }
 
+static int
+send_one(struct worker *worker, uint32_t to, const char *text, size_t size)
+{
+	if (to == RELAY_TO_TOPIC)
+		return muster_publish_text(
+			worker->muster, "bench.relay.topic", text, size);
+	return muster_send_text(worker->muster, to, NULL, text, size);
+}
+
 /* Sends one message, waiting for room where there is none. */
 static void
 send_text(struct worker *worker, uint32_t to, const char *text, size_t size)
 {
 	int error;
 
-	while ((error = muster_send_text(
-			worker->muster, to, NULL, text, size)) == -ENOBUFS)
+	while ((error = send_one(worker, to, text, size)) == -ENOBUFS)
 		wait_for_channel(worker);
 	if (error < 0)
 		exit(1);
@@ -104,13 +112,13 @@ stream(struct worker *worker)
 	size_t standing = 0; /* bytes since the last write */
 	/* The clock is not to be part of what a small message costs. */
 	unsigned between = command->size > 16384 ? 1 : 64;
-	bool to_all = command->to == RELAY_TO_ALL;
+	bool to_all = command->to >= RELAY_TO_TOPIC;
 
 	if (to_all)
 		receivers = 1;
 	while (measure_now() < worker->until_ns)
 		for (unsigned i = 0; i < between; i++) {
-			uint32_t to = to_all ? MUSTER_ALL : command->to + turn;
+			uint32_t to = to_all ? command->to : command->to + turn;
 
 			send_text(worker, to, worker->body, command->size);
 			turn = turn + 1 == receivers ? 0 : turn + 1;
@@ -121,7 +129,7 @@ stream(struct worker *worker)
 			}
 		}
 	for (unsigned i = 0; i < receivers; i++)
-		send_text(worker, to_all ? MUSTER_ALL : command->to + i,
+		send_text(worker, to_all ? command->to : command->to + i,
 			last_text, LAST_SIZE);
 	write_out(worker);
 	finish(worker);
@@ -196,11 +204,11 @@ send_beats(struct worker *worker)
 /* Receiver -------------------------------------------------------------- */
 
 static void
-count(struct worker *worker, const struct muster_message *message)
+count(struct worker *worker, size_t size)
 {
 	struct relay_report *report = &worker->report;
 
-	if (message->size != worker->command.size) {
+	if (size != worker->command.size) {
 		report->last_ns = measure_now();
 		finish(worker);
 	} else if (report->first_ns == 0) {
@@ -219,7 +227,7 @@ on_message(
 	(void)muster;
 	switch (worker->command.order) {
 	case RELAY_COUNT:
-		count(worker, message);
+		count(worker, message->size);
 		break;
 	case RELAY_ECHO:
 		if (message->size != worker->command.size)
@@ -234,6 +242,17 @@ on_message(
 	default: /* not for this one: nothing was ordered */
 		break;
 	}
+}
+
+static void
+on_topic(struct muster *muster, const struct muster_publication *publication,
+	void *data)
+{
+	struct worker *worker = data;
+
+	(void)muster;
+	if (worker->command.order == RELAY_COUNT)
+		count(worker, publication->size);
 }
 
 /* Orders ---------------------------------------------------------------- */
@@ -346,6 +365,9 @@ main(int argc, char **argv)
 	muster_on_message(worker.muster, on_message, &worker);
 	muster_on_shutdown(worker.muster, on_shutdown, &worker);
 	muster_set_wake(worker.muster, false); /* each wait is a flush before */
+	if (muster_subscribe(
+		    worker.muster, "bench.*.topic", on_topic, &worker) < 0)
+		measure_fail("not subscribed");
 	if (muster_ready(worker.muster) < 0)
 		measure_fail("not ready");
 	write_out(&worker);
