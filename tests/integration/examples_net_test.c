@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,4 +208,107 @@ Test(examples_net, uds_echo)
 	run_stop(run);
 	cr_expect_neq(access(path, F_OK), 0, "the file is left");
 	cr_expect_eq(rmdir(folder), 0);
+}
+
+/* Reads what comes until `wanted` is part of it. */
+static void
+expect_in_stream(int fd, const char *wanted)
+{
+	char text[4096] = "";
+	size_t size = 0;
+
+	while (strstr(text, wanted) == NULL) {
+		struct pollfd one = {fd, POLLIN, 0};
+		ssize_t n;
+
+		cr_assert_eq(poll(&one, 1, WAIT_MS), 1, "no %s, but: %s",
+			wanted, text);
+		/* Not a byte of what follows. */
+		cr_assert_lt(size, sizeof(text) - 1);
+		n = read(fd, text + size, 1);
+		cr_assert_gt(n, 0, "the end, but: %s", text);
+		size += (size_t)n;
+		text[size] = '\0';
+	}
+}
+
+static int
+follow_feed(int port)
+{
+	int fd = http_connect(port);
+
+	say(fd, "GET /feed HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_in_stream(fd, ": welcome");
+	return fd;
+}
+
+/* In two pieces, as a browser may. */
+static void
+post_to_feed(int port, const char *body, const char *answer)
+{
+	char head[128];
+	int fd = http_connect(port);
+
+	snprintf(head, sizeof(head),
+		"POST /post HTTP/1.1\r\nContent-Length: %zu\r\n\r\n",
+		strlen(body));
+	say(fd, head);
+	say(fd, body);
+	expect_in_stream(fd, answer);
+	close(fd);
+}
+
+Test(examples_net, live_feed)
+{
+	int port = run_free_port(), fds[GUESTS];
+	char address[32], line[512];
+	struct run *run;
+	FILE *guest;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	run = RUN("-n", "2", "--wait-ready", "--reload-soak", "0", "--balance",
+		"round-robin", "-l", address, "--", LIVE_FEED);
+	json_decref(run_wait_status(run, 2, "ready"));
+	for (int i = 0; i < GUESTS; i++)
+		fds[i] = follow_feed(port);
+	post_to_feed(port, "\"posted\"", "202 Accepted");
+	post_to_feed(port, "no json", "400 Bad Request");
+	cr_expect_eq(
+		COMMAND(run, "publish", "feed.x", "\"from the shell\""), 0);
+	for (int i = 0; i < GUESTS; i++) {
+		expect_in_stream(fds[i], "data: \"posted\"\n\n");
+		expect_in_stream(fds[i], "data: \"from the shell\"\n\n");
+	}
+
+	/* A program outside, and one that comes again after a reload. */
+	snprintf(line, sizeof(line), "exec %s %s/muster.sock 'feed.>' feed.g 7",
+		GUEST, run_home(run));
+	guest = popen(line, "re");
+	cr_assert_not_null(guest);
+	for (int i = 0; i < GUESTS; i++)
+		expect_in_stream(fds[i], "data: 7\n\n");
+	cr_assert_not_null(fgets(line, sizeof(line), guest));
+	cr_expect_eq(strncmp(line, "guest 1073", 10), 0, "%s", line);
+	post_to_feed(port, "\"seen outside\"", "202 Accepted");
+	cr_assert_not_null(fgets(line, sizeof(line), guest));
+	cr_expect_str_eq(line, "feed.news \"seen outside\"\n");
+	cr_expect_eq(COMMAND(run, "reload", "all"), 0, "%s", run_said(run));
+	for (int i = 0; i < GUESTS; i++) {
+		close(fds[i]);
+		fds[i] = follow_feed(port);
+	}
+	post_to_feed(port, "\"after\"", "202 Accepted");
+	for (int i = 0; i < GUESTS; i++) {
+		expect_in_stream(fds[i], "data: \"after\"\n\n");
+		close(fds[i]);
+	}
+	cr_assert_not_null(fgets(line, sizeof(line), guest));
+
+	/* It joins the next brain. */
+	kill(run_brain(run), SIGKILL);
+	cr_assert_not_null(fgets(line, sizeof(line), guest));
+	cr_expect_eq(strncmp(line, "guest 1073", 10), 0, "%s", line);
+	run_signal(run, SIGTERM);
+	cr_expect_neq(pclose(guest), 0); /* after a while in vain */
+	run_finish(run, 0);
 }
