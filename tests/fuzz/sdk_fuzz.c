@@ -4,7 +4,8 @@
  * The input is a list of records: kind, sender, id, length, body; the harness
  * makes right frames of them, so that what is tried is what the SDK makes of
  * bodies, answers and events. A record of kind 0 ends the channel and passes
- * the next.
+ * the next; of a publish the sender's upper bits say how much of the body is
+ * the topic.
  */
 #include "fake_supervisor.h"
 #include "muster.h"
@@ -49,6 +50,19 @@ on_workers(struct muster *m, const char *code,
 		abort();
 }
 
+static void
+on_topic(struct muster *m, const struct muster_publication *publication,
+	void *data)
+{
+	(void)data;
+	if (publication->size == 4)
+		(void)muster_unsubscribe(m, "a.>");
+	if (publication->size == 5)
+		(void)muster_subscribe(m, publication->topic, on_topic, NULL);
+	if (publication->size == 6)
+		muster_detach(&m);
+}
+
 /* The ids that the first requests of a handle get. */
 static uint64_t
 pick_id(uint8_t choice)
@@ -69,7 +83,12 @@ write_record(struct fake *fake, const uint8_t *record, const char *body)
 
 	if (!(record[1] & 128))
 		header.sequence = fake->next++;
-	return fake_write(fake, &header, NULL, body, -1);
+	if (header.kind == MUSTER_PUBLISH) {
+		header.name_size = record[1] >> 4 & 7;
+		if (header.name_size >= header.size)
+			header.name_size = (uint16_t)(header.size - 1);
+	}
+	return fake_write(fake, &header, body, body + header.name_size, -1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -87,6 +106,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	muster_on_message_json(m, on_message, NULL);
 	muster_on_request_json(m, on_request, NULL);
 	(void)muster_ready(m);
+	(void)muster_subscribe(m, "a.*", on_topic, NULL);
+	(void)muster_subscribe(m, "a.>", on_topic, NULL);
+	(void)muster_subscribe(m, "*.b", on_topic, NULL);
 	(void)muster_call(m, "load", NULL, on_answer, NULL);
 	(void)muster_workers(m, NULL, on_workers, NULL);
 	while (size >= 4 && result != -EPIPE && result != -ECANCELED) {
