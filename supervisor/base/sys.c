@@ -110,6 +110,12 @@ sys_pread(int fd, void *buffer, size_t size, off_t offset)
 	RETRY(pread(fd, buffer, size, offset));
 }
 
+ssize_t
+sys_pwrite(int fd, const void *bytes, size_t size, off_t offset)
+{
+	RETRY(pwrite(fd, bytes, size, offset));
+}
+
 off_t
 sys_lseek(int fd, off_t offset, int whence)
 {

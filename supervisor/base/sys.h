@@ -33,6 +33,7 @@ int sys_close(int fd);
 ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *bytes, size_t size);
 ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
+ssize_t sys_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 off_t sys_lseek(int fd, off_t offset, int whence);
 /* From a pipe, without waiting for it; `to_offset` may be NULL. */
 ssize_t sys_splice(int from, int to, off_t *to_offset, size_t size);

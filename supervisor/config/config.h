@@ -27,6 +27,11 @@ enum config_exit_when {
 	CONFIG_EXIT_NEVER,
 };
 
+enum log_type {
+	LOG_TYPE_RAW,
+	LOG_TYPE_JSON,
+};
+
 enum listen_kind {
 	LISTEN_TCP,
 	LISTEN_UDP,
@@ -127,6 +132,9 @@ struct app_config {
 	int64_t merge_logs;	     /* or CONFIG_UNSET: true */
 	int64_t disable_logs;
 	struct rotate_config log_rotate;
+	int64_t time;	       /* lines have it in front */
+	char *log_date_format; /* of stamp.h, or NULL */
+	int64_t log_type;      /* enum log_type */
 	int64_t queue_limit, max_message, stall_timeout;
 	int64_t user, group;	   /* uid, gid, or both CONFIG_UNSET */
 	struct number_list groups; /* gids; count where user is set */

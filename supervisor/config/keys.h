@@ -32,6 +32,7 @@ enum key_type {
 	KEY_TYPE_GROUPS,      /* [struct number_list] gids; names, too */
 	KEY_TYPE_LIMITS,      /* [struct limit_list] */
 	KEY_TYPE_NAMES,	      /* [char **] names of applications */
+	KEY_TYPE_LOG_TYPE,    /* [int64_t] enum log_type */
 	KEY_TYPE_ROTATE,      /* [struct rotate_config] size, or an object */
 	KEY_TYPE_CRON,	      /* [char *] an expression of cron.h */
 	KEY_TYPE_WATCH,	      /* [char **] paths; true: cwd; NULL: none */

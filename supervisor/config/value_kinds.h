@@ -21,8 +21,8 @@ value_writer value_write_bool, value_write_int, value_write_mode,
 	value_write_signal, value_write_portion, value_write_rotate;
 
 /* value_word.c; the fields are int64_t: one of some words */
-value_reader value_read_exit_when, value_read_balance;
-value_writer value_write_exit_when, value_write_balance;
+value_reader value_read_exit_when, value_read_balance, value_read_log_type;
+value_writer value_write_exit_when, value_write_balance, value_write_log_type;
 
 /* value_text.c; the fields are char *, or char ** */
 value_reader value_read_name, value_read_string, value_read_path,

@@ -72,3 +72,22 @@ value_write_balance(const void *field, json_t **ret_value)
 {
 	return write_word(balance_words[*(const int64_t *)field], ret_value);
 }
+
+static const char *const log_type_words[] = {
+	[LOG_TYPE_RAW] = "raw",
+	[LOG_TYPE_JSON] = "json",
+};
+
+int
+value_read_log_type(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	return read_word(context, key, value, log_type_words,
+		COUNT(log_type_words), "\"raw\" or \"json\"", field);
+}
+
+int
+value_write_log_type(const void *field, json_t **ret_value)
+{
+	return write_word(log_type_words[*(const int64_t *)field], ret_value);
+}

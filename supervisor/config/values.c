@@ -64,6 +64,8 @@ static const struct {
 		HOLDS_NUMBERS},
 	[KEY_TYPE_LIMITS] = {value_read_limits, value_write_limits,
 		HOLDS_LIMITS},
+	[KEY_TYPE_LOG_TYPE] = {value_read_log_type, value_write_log_type,
+		HOLDS_NOTHING},
 	[KEY_TYPE_ROTATE] = {value_read_rotate, value_write_rotate,
 		HOLDS_ROTATE},
 	[KEY_TYPE_CRON] = {value_read_cron, value_write_string, HOLDS_TEXT},

@@ -32,6 +32,7 @@ struct fleet {
 	struct events *events;
 	struct output *output;
 	struct logfiles *logfiles;
+	struct format *formats;
 	enum line_style style;
 	int notify_fd; /* negative: none */
 	ev_io notify;

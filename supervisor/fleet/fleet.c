@@ -13,6 +13,7 @@
 #include "fleet/app.h"
 #include "fleet/core.h"
 #include "fleet/events.h"
+#include "fleet/formats.h"
 #include "fleet/keeper_client.h"
 #include "fleet/notify.h"
 #include "fleet/operate.h"
@@ -93,6 +94,7 @@ fleet_close(struct fleet **fleet)
 		process_free(&process);
 	}
 	upgrade_free(&at->upgrade);
+	formats_free(at);
 	output_free(&at->output);
 	logfiles_free(&at->logfiles);
 	events_free(&at->events);

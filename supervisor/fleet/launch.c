@@ -18,6 +18,7 @@
 #include "fleet/channel.h"
 #include "fleet/core.h"
 #include "fleet/description.h"
+#include "fleet/formats.h"
 #include "fleet/handover.h"
 #include "fleet/keeper_client.h"
 #include "fleet/notify.h"
@@ -184,29 +185,35 @@ put(struct process *process, const char *start, int fd, bool give)
 	return keeper_client_put(process->fleet->setup.keeper, name, fd, give);
 }
 
-/* The file that a stream goes to, or NULL. */
+/* Where a stream goes: to a file as it is, or a way of its own. */
 static int
 find_logfile(struct process *process, enum line_stream stream,
-	struct logfile **ret_file)
+	struct output **ret_output, struct logfile **ret_file)
 {
 	const struct app_config *config =
 		process->version ? process->version->config : NULL;
 	struct archive_rules rules;
 	char path[CONFIG_PATH_SIZE + 16];
+	struct logfile *file;
 	int r;
 
+	*ret_output = process->fleet->output;
 	*ret_file = NULL;
 	if (!config || !config_log_path(config, stream == LINE_STDERR,
 			       process->state.instance, path, sizeof(path)))
 		return 0;
-	r = logfile_get(process->fleet->logfiles, path, ret_file);
+	r = logfile_get(process->fleet->logfiles, path, &file);
 	if (r < 0)
 		return r;
 	rules = (struct archive_rules){
 		.size = (uint64_t)config->log_rotate.size,
 		.keep = (uint32_t)config->log_rotate.keep,
 		.compress = config->log_rotate.compress};
-	logfile_rotate_at(*ret_file, &rules);
+	logfile_rotate_at(file, &rules);
+	if (formats_is_for(config))
+		return formats_get(
+			process->fleet, config, path, file, ret_output);
+	*ret_file = file;
 	return 0;
 }
 
@@ -228,14 +235,15 @@ read_pipe(struct process *process, int fd, enum line_stream stream, bool is_new,
 		.slot = 2 * process->row + (stream == LINE_STDERR),
 		.is_new = is_new,
 	};
-	int r = find_logfile(process, stream, &source.file);
+	struct output *output;
+	int r = find_logfile(process, stream, &output, &source.file);
 
 	if (r < 0) {
 		sys_close(fd);
 		return r;
 	}
-	return output_pipe_new(process->fleet->output, fd, &source,
-		remains_pipe_ended, process, ret_pipe);
+	return output_pipe_new(
+		output, fd, &source, remains_pipe_ended, process, ret_pipe);
 }
 
 static int

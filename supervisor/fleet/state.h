@@ -51,6 +51,7 @@ enum state_table {
 #define STATE_NULL "null"	    /* /dev/null */
 #define STATE_SETTINGS "settings"   /* JSON: what a start says once */
 #define STATE_OUTPUT "output"	    /* what output_memory_make makes */
+#define STATE_FORMAT "fmt."	    /* the same of a formatted log file */
 #define STATE_EVENTS "events"	    /* what event_memory_make makes */
 #define STATE_NOTIFY "notify"	    /* the socket of sd_notify */
 #define STATE_BUS "bus"		    /* the TCP socket for guests, … */

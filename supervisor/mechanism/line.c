@@ -137,7 +137,13 @@ put_object(char *at, const struct line_origin *origin,
 		[LINE_MESSAGE] = "message",
 	};
 
-	at = put_bytes(at, "{\"app\":", 7);
+	at = put_bytes(at, "{", 1);
+	if (piece->stamp != NULL) {
+		at = put_bytes(at, "\"time\":", 7);
+		at = put_json(at, piece->stamp, strlen(piece->stamp));
+		at = put_bytes(at, ",", 1);
+	}
+	at = put_bytes(at, "\"app\":", 6);
 	at = put_json(at, origin->app, strnlen(origin->app, LINE_APP_MAX));
 	at += sprintf(at, ",\"instance\":%u,\"pid\":%d,\"stream\":\"%s\",%s",
 		origin->instance, origin->pid, streams[origin->stream],
@@ -159,6 +165,11 @@ line_format(enum line_style style, const struct line_origin *origin,
 
 	if (style == LINE_JSON) {
 		at = put_object(at, origin, piece);
+		*at++ = '\n';
+	} else if (style == LINE_TIMED) {
+		at = put_bytes(at, piece->stamp, strlen(piece->stamp));
+		at = put_bytes(at, piece->continued ? "+ " : ": ", 2);
+		at = put_bytes(at, piece->text, piece->size);
 		*at++ = '\n';
 	} else if (style == LINE_PREFIXED || origin->stream == LINE_MESSAGE) {
 		at = put_prefix(at, origin, mark);

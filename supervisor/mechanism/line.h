@@ -8,7 +8,10 @@
  *           0x9f that belong to no UTF-8 character. A piece that continues a
  *           line that was too long starts with "api.0 + " instead.
  * raw       the bytes as they came
+ * timed     "TIME: text", the bytes as they came; a piece that continues a line
+ *           stands on one of its own, "TIME+ text"
  * JSON      {"app":"api","instance":0,"pid":71,"stream":"stdout","line":"…"},
+ *           with "time" before all where it is told,
  *           with "continued":true in a piece that continues a line; bytes that
  *           are no UTF-8 become U+FFFD
  */
@@ -22,14 +25,17 @@
 enum {
 	LINE_PIECE_MAX = 16384, /* bytes of a line that stay together */
 	LINE_APP_MAX = 255,	/* bytes of a name that are shown */
+	LINE_STAMP_MAX = 128,	/* bytes of a time, with its NUL */
 	/* What one formatted piece takes at most. */
-	LINE_FORMATTED_MAX = 6 * (LINE_PIECE_MAX + LINE_APP_MAX) + 256,
+	LINE_FORMATTED_MAX =
+		6 * (LINE_PIECE_MAX + LINE_APP_MAX + LINE_STAMP_MAX) + 256,
 };
 
 enum line_style {
 	LINE_PREFIXED,
 	LINE_RAW,
 	LINE_JSON,
+	LINE_TIMED,
 };
 
 enum line_stream {
@@ -48,10 +54,11 @@ struct line_origin {
 
 /* One piece of a line. */
 struct line_piece {
-	const char *text; /* without its newline */
-	size_t size;	  /* at most LINE_PIECE_MAX */
-	bool continued;	  /* it continues the piece before it */
-	bool ended;	  /* a newline followed */
+	const char *text;  /* without its newline */
+	size_t size;	   /* at most LINE_PIECE_MAX */
+	bool continued;	   /* it continues the piece before it */
+	bool ended;	   /* a newline followed */
+	const char *stamp; /* when, in words; NULL: it isn't told */
 };
 
 /*

@@ -243,6 +243,35 @@ logfile_rotate(struct logfile *file)
 	logfile_save(file);
 }
 
+/* Writing ------------------------------------------------------------------ */
+
+void
+logfile_append(struct logfile *file, const char *bytes, size_t size)
+{
+	int r = logfile_check(file);
+	size_t done = 0;
+
+	while (r >= 0 && done < size) {
+		ssize_t n = file->is_regular
+				    ? sys_pwrite(file->fd, bytes + done,
+					      size - done,
+					      (off_t)file->state.offset)
+				    : sys_write(file->fd, bytes + done,
+					      size - done);
+
+		if (n > 0) {
+			done += (size_t)n;
+			logfile_wrote(file, (uint64_t)n);
+		} else {
+			r = n < 0 ? (int)n : -EIO;
+		}
+	}
+	if (done < size)
+		logfile_drop(file, r, size - done);
+	else
+		logfile_rotate(file);
+}
+
 /* All of them -------------------------------------------------------------- */
 
 int

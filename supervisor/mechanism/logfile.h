@@ -83,6 +83,10 @@ void logfile_rotate_at(struct logfile *file, const struct archive_rules *rules);
  * one the file is closed and its row erased. */
 void logfile_release(struct logfile **file);
 
+/* Writes whole lines at the file's end, behind whatever stands there; what it
+ * doesn't take is lost and counted. */
+void logfile_append(struct logfile *file, const char *bytes, size_t size);
+
 /* Bytes dropped so far. */
 uint64_t logfile_dropped(const struct logfile *file);
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "mechanism/output_state.h"
+#include "mechanism/stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,10 @@ write_some(struct output *output, const char *bytes, size_t size)
 	struct iovec part = {(void *)(uintptr_t)bytes, size};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
+	if (output->way == WAY_LOG) {
+		logfile_append(output->file, bytes, size);
+		return (ssize_t)size;
+	}
 	if (output->way == WAY_SOCKET)
 		return sys_sendmsg(
 			output->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -201,6 +206,8 @@ static void
 print_into(struct output *output, struct output_buffer *buffer,
 	const struct line_origin *origin, const struct line_piece *piece)
 {
+	struct line_piece stamped = *piece;
+	char stamp[STAMP_MAX];
 	char *at = NULL;
 	size_t size, skip;
 
@@ -210,7 +217,14 @@ print_into(struct output *output, struct output_buffer *buffer,
 		output->dropped++;
 		return;
 	}
-	size = line_format(output->style, origin, piece, at);
+	if (output->stamp) {
+		struct timespec now;
+
+		clock_gettime(CLOCK_REALTIME, &now);
+		(void)stamp_format(output->stamp, now, stamp);
+		stamped.stamp = stamp;
+	}
+	size = line_format(output->style, origin, &stamped, at);
 	skip = output->skip < size ? output->skip : size;
 	if (skip && buffer == &output->lines) {
 		/* An earlier brain wrote it before it died. */
@@ -263,8 +277,9 @@ output_message(struct output *output, const struct line_origin *origin,
 
 /* Life --------------------------------------------------------------------- */
 
-int
-output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
+/* All but the way. `memory` is taken over. */
+static int
+make(struct ev_loop *loop, enum line_style style, int memory,
 	struct output **ret_output)
 {
 	struct output *output = calloc(1, sizeof(*output));
@@ -288,10 +303,45 @@ output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
 	output->lines.room = KEEP_SIZE;
 	output->loop = loop;
 	output->style = style;
+	*ret_output = output;
+	return 0;
+}
+
+int
+output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
+	struct output **ret_output)
+{
+	struct output *output;
+	int r = make(loop, style, memory, &output);
+
+	if (r < 0)
+		return r;
 	output->way = find_way(fd, &output->fd);
 	output->owns_fd = output->way == WAY_OWN;
 	ev_io_init(&output->writable, on_writable, output->fd, EV_WRITE);
 	output->writable.data = output;
+	*ret_output = output;
+	return 0;
+}
+
+int
+output_new_file(struct ev_loop *loop, struct logfile *file,
+	enum line_style style, const char *stamp, int memory,
+	struct output **ret_output)
+{
+	struct output *output;
+	int r = make(loop, style, memory, &output);
+
+	if (r < 0) {
+		logfile_release(&file);
+		return r;
+	}
+	output->way = WAY_LOG;
+	output->file = file;
+	output->stamp = stamp;
+	output->fd = -1;
+	/* Never started: a file takes all, or drops it. */
+	ev_io_init(&output->writable, on_writable, 0, EV_WRITE);
 	*ret_output = output;
 	return 0;
 }
@@ -304,6 +354,7 @@ output_free(struct output **output)
 	ev_io_stop((*output)->loop, &(*output)->writable);
 	if ((*output)->owns_fd)
 		sys_close((*output)->fd);
+	logfile_release(&(*output)->file);
 	output_memory_close(&(*output)->memory);
 	free((*output)->lines.bytes);
 	free((*output)->words.bytes);

@@ -48,6 +48,15 @@ enum {
  */
 int output_new(struct ev_loop *loop, int fd, enum line_style style, int memory,
 	struct output **ret_output);
+
+/*
+ * The same to a log file (a reference is taken over, also on failure), which
+ * never blocks: what it doesn't take is lost, and counted there. `stamp` is a
+ * format of stamp.h, borrowed for the output's life.
+ */
+int output_new_file(struct ev_loop *loop, struct logfile *file,
+	enum line_style style, const char *stamp, int memory,
+	struct output **ret_output);
 void output_free(struct output **output); /* after its pipes */
 
 /* Bytes that wait for stdout; 0 also when it is closed. */

@@ -28,7 +28,10 @@ enum {
 static void
 print_piece(struct output_pipe *pipe, const char *text, size_t size, bool ended)
 {
-	struct line_piece piece = {text, size, pipe->is_continued, ended};
+	struct line_piece piece = {.text = text,
+		.size = size,
+		.continued = pipe->is_continued,
+		.ended = ended};
 
 	if (ended && size && text[size - 1] == '\r' &&
 		pipe->output->style != LINE_RAW)

@@ -20,6 +20,7 @@ enum output_way {
 	WAY_FILE,   /* never blocks: a file, /dev/null */
 	WAY_SOCKET, /* one call can be made not to block */
 	WAY_SHARED, /* another's description: small writes after poll() */
+	WAY_LOG,    /* a log file, by logfile_append */
 	WAY_CLOSED,
 };
 
@@ -32,6 +33,8 @@ struct output {
 	struct ev_loop *loop;
 	enum line_style style;
 	enum output_way way;
+	struct logfile *file; /* of WAY_LOG */
+	const char *stamp;    /* how the time is told, or NULL */
 	int fd;
 	bool owns_fd;
 	bool is_blocked;
