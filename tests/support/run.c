@@ -487,6 +487,8 @@ run_wait_exit(struct run *run)
 			give_up("muster doesn't end");
 		run_pump(run, PAUSE_MS);
 	}
+	/* What it wrote before it ended still stands in the pipes. */
+	run_pump(run, 0);
 	return WIFEXITED(run->status) ? WEXITSTATUS(run->status)
 				      : 128 + WTERMSIG(run->status);
 }
