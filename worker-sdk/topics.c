@@ -150,10 +150,10 @@ int
 muster_subscribe(struct muster *muster, const char *pattern,
 	muster_topic_fn *fn, void *data)
 {
-	struct subscription *it;
+	struct subscription *it = NULL;
 	int result = get(muster, pattern, &it);
 
-	if (result < 0)
+	if (!it)
 		return result;
 	it->fn = fn;
 	it->json_fn = NULL;
@@ -165,10 +165,10 @@ int
 muster_subscribe_json(struct muster *muster, const char *pattern,
 	muster_topic_json_fn *fn, void *data)
 {
-	struct subscription *it;
+	struct subscription *it = NULL;
 	int result = get(muster, pattern, &it);
 
-	if (result < 0)
+	if (!it)
 		return result;
 	it->fn = NULL;
 	it->json_fn = fn;

@@ -98,7 +98,7 @@ connect_socket(struct client *client, int *ret_fd)
 static int
 say_hello(struct client *client, int wait_ms)
 {
-	json_t *welcome;
+	json_t *welcome = NULL;
 	json_t *params = json_pack("{s:i, s:s}", "protocol",
 		MUSTER_PROTOCOL_VERSION, "role", "operator");
 	int code = client_call(client, "hello", params, wait_ms, &welcome);

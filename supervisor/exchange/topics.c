@@ -196,9 +196,11 @@ topics_forget(struct peer *peer)
 	struct memory *memory = peer->exchange->memory;
 
 	memory_begin(memory);
-	while (!list_is_empty(&peer->subscriptions))
-		topics_drop(list_member(peer->subscriptions.next,
-			struct subscription, of_peer));
+	for (struct link *at = peer->subscriptions.next, *next;
+		at != &peer->subscriptions; at = next) {
+		next = at->next;
+		topics_drop(list_member(at, struct subscription, of_peer));
+	}
 	memory_commit(memory);
 }
 

@@ -358,7 +358,7 @@ promote(struct slot *slot)
 static bool
 is_done(const struct slot *slot, const struct version *version)
 {
-	return !slot->incoming && process_is_ready(slot->main) &&
+	return !slot->incoming && slot->main && process_is_ready(slot->main) &&
 	       slot->main->version == version &&
 	       slot->main->state.number >= slot->app->state.reload_start;
 }

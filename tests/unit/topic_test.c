@@ -150,7 +150,7 @@ Test(topic, the_trie_finds_what_a_search_finds)
 
 Test(topic, entries_of_one_pattern_are_found_by_it)
 {
-	struct topic_entry entries[3] = {{NULL}};
+	struct topic_entry entries[3] = {{.node = NULL}};
 	int found = 0;
 
 	cr_assert_eq(topic_trie_init(&trie, NODES), 0);
@@ -168,7 +168,7 @@ Test(topic, entries_of_one_pattern_are_found_by_it)
 
 Test(topic, nodes_have_a_bound)
 {
-	struct topic_entry first = {NULL}, second = {NULL};
+	struct topic_entry first = {.node = NULL}, second = {.node = NULL};
 
 	cr_assert_eq(topic_trie_init(&trie, 3), 0);
 	cr_expect_eq(topic_trie_add(&trie, "a.b.c.d", 7, &first), -ENOSPC);
