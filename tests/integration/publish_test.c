@@ -84,6 +84,7 @@ Test(publish, subscriptions_outlive_the_brain)
 	pid_t brain = run_brain(run);
 	kill(brain, SIGKILL);
 	run_wait(run, RUN_OUT, "t.2 \"second\"");
+	cr_expect_eq(run_count(run, RUN_OUT, "\"first\""), 1u);
 	run_stop(run);
 }
 
