@@ -164,12 +164,14 @@ client_probe(const char *verb, struct client **ret_client)
 bool
 client_reopen(const char *verb, struct client **ret_client)
 {
-	int code =
-		open_client(verb, CLIENT_TAKE_OVER_MS, true, true, ret_client);
+	return open_client(verb, CLIENT_TAKE_OVER_MS, true, true, ret_client) ==
+	       CLI_DONE;
+}
 
-	if (code == CLI_DONE)
-		(*ret_client)->is_probe = (*ret_client)->is_quiet = false;
-	return code == CLI_DONE;
+void
+client_settle(struct client *client)
+{
+	client->is_probe = client->is_quiet = false;
 }
 
 bool
@@ -404,6 +406,10 @@ client_explain(const struct client *client, const struct channel_frame *frame)
 	const char *message = json_text(body, "message");
 	int result = exit_code_of(code);
 
+	if (client->is_quiet) {
+		json_decref(body);
+		return result;
+	}
 	fprintf(stderr, "muster: %s: ", client->verb);
 	if (message != NULL)
 		escape_print(stderr, message, strlen(message));

@@ -37,9 +37,13 @@ void client_free(struct client **client);
 /* The same, and says nothing where no supervisor runs. */
 int client_probe(const char *verb, struct client **ret_client);
 
-/* The same for who has just lost its connection: waits for the next brain.
- * Returns false, and says nothing, where no supervisor is left. */
+/*
+ * The same for who has just lost its connection: waits for the next brain.
+ * Returns false where no supervisor is left. That, and what fails on the new
+ * connection until client_settle, is said to nobody: it may be the end.
+ */
 bool client_reopen(const char *verb, struct client **ret_client);
+void client_settle(struct client *client);
 
 /* Waits until nobody listens at the home's socket any more, up to `wait_ms`.
  * Returns whether that came. */

@@ -12,6 +12,10 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+	TRIES = 8, /* brains that may end before we have subscribed again */
+};
+
 /* Prints a publication; false where standard output is at its end. */
 static bool
 print_publication(const struct channel_frame *frame, bool as_json)
@@ -68,6 +72,26 @@ subscribe(struct client *client, const char *pattern)
 	return code;
 }
 
+/* After the connection was lost. Returns false: the supervisor has ended. */
+static bool
+come_back(const char *pattern, struct client **ret_client)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (!client_reopen("subscribe", ret_client))
+			return false;
+		if (subscribe(*ret_client, pattern) == CLI_DONE) {
+			client_settle(*ret_client);
+			fputs("muster: subscribe: the connection was lost and "
+			      "is there again; what was published meanwhile "
+			      "is missing\n",
+				stderr);
+			return true;
+		}
+		client_free(ret_client);
+	}
+	return false;
+}
+
 int
 verb_subscribe(const struct call *call)
 {
@@ -84,18 +108,14 @@ verb_subscribe(const struct call *call)
 		return CLI_USAGE;
 	}
 	int code = client_open("subscribe", &client);
-	while (code == CLI_DONE) {
-		code = subscribe(client, pattern);
-		if (code == CLI_DONE)
+	if (code != CLI_DONE)
+		return code;
+	code = subscribe(client, pattern);
+	if (code == CLI_DONE)
+		do {
 			code = print_all(client, as_json);
-		client_free(&client);
-		if (code != CLI_DONE)
-			break;
-		if (!client_reopen("subscribe", &client))
-			return CLI_DONE; /* it has ended */
-		fputs("muster: subscribe: the connection was lost and is there "
-		      "again; what was published meanwhile is missing\n",
-			stderr);
-	}
+			client_free(&client);
+		} while (code == CLI_DONE && come_back(pattern, &client));
+	client_free(&client);
 	return code;
 }
