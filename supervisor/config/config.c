@@ -60,7 +60,14 @@ unknown_key(struct build *build, const char *name)
 {
 	const char *nearest = keys_nearest(name);
 	const char *where = build->context.where;
+	const char *why = keys_refused(name);
 
+	if (why != NULL) {
+		snprintf(build->context.error->text,
+			sizeof(build->context.error->text), "%s%s%.100s %s",
+			where, where[0] != '\0' ? "." : "", name, why);
+		return -EINVAL;
+	}
 	snprintf(build->context.error->text, sizeof(build->context.error->text),
 		"%s%s%.100s is an unknown key%s%s%s", where,
 		where[0] != '\0' ? "." : "", name,

@@ -104,7 +104,9 @@ struct app_config {
 	char **args;
 	char *cwd;	   /* absolute */
 	char **env;	   /* KEY=VALUE, no key twice */
-	char *interpreter; /* path, or "none" */
+	char **filter_env; /* what isn't inherited: beginnings of names */
+	char *instance_var, *increment_var; /* names; the latter or NULL */
+	char *interpreter;		    /* path, or "none" */
 	char **interpreter_args;
 	int64_t instances; /* at least 1 */
 	struct listen_list listen;

@@ -34,6 +34,15 @@ has_name_of(char *const *list, const char *variable)
 	return false;
 }
 
+static bool
+is_filtered(const struct app_config *config, const char *variable)
+{
+	for (char *const *at = config->filter_env; *at != NULL; at++)
+		if (strncmp(*at, variable, strlen(*at)) == 0)
+			return true;
+	return false;
+}
+
 char **
 config_environment(const struct app_config *config, char *const *base)
 {
@@ -44,6 +53,7 @@ config_environment(const struct app_config *config, char *const *base)
 		base = config->environment;
 	for (; *base != NULL && error == 0; base++)
 		if (strchr(*base, '=') != NULL && !is_removed(*base) &&
+			!is_filtered(config, *base) &&
 			!has_name_of(config->env, *base))
 			error = words_add(&result, *base, strlen(*base));
 	for (char *const *own = config->env; *own != NULL && error == 0; own++)

@@ -90,24 +90,44 @@ keys_find(const char *name, size_t size)
 	return find_snake(snake);
 }
 
-const char *
-keys_passed_over(const char *name)
+struct other {
+	const char *name;
+	const char *why;
+};
+
+static const char *
+find_other(const struct other *others, size_t count, const char *name)
 {
-	static const struct {
-		const char *name;
-		const char *why;
-	} others[] = {
-#define KEY_OTHER(name, why) {#name, why},
-#include "config/keys.def"
-	};
 	char snake[KEY_NAME_MAX + 1];
 
 	if (!to_snake(name, strlen(name), snake))
 		return NULL;
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; i < count; i++)
 		if (strcmp(others[i].name, snake) == 0)
 			return others[i].why;
 	return NULL;
+}
+
+const char *
+keys_passed_over(const char *name)
+{
+	static const struct other others[] = {
+#define KEY_OTHER(name, why) {#name, why},
+#include "config/keys.def"
+	};
+
+	return find_other(others, sizeof(others) / sizeof(others[0]), name);
+}
+
+const char *
+keys_refused(const char *name)
+{
+	static const struct other others[] = {
+#define KEY_REFUSED(name, why) {#name, why},
+#include "config/keys.def"
+	};
+
+	return find_other(others, sizeof(others) / sizeof(others[0]), name);
 }
 
 const struct key *

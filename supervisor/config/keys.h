@@ -34,6 +34,8 @@ enum key_type {
 	KEY_TYPE_NAMES,	      /* [char **] names of applications */
 	KEY_TYPE_LOG_TYPE,    /* [int64_t] enum log_type */
 	KEY_TYPE_ROTATE,      /* [struct rotate_config] size, or an object */
+	KEY_TYPE_VARIABLE,    /* [char *] a name of a variable */
+	KEY_TYPE_FILTER,      /* [char **] beginnings; true: "", of all */
 	KEY_TYPE_CRON,	      /* [char *] an expression of cron.h */
 	KEY_TYPE_WATCH,	      /* [char **] paths; true: cwd; NULL: none */
 };
@@ -77,6 +79,9 @@ const struct key *keys_find(const char *name, size_t size);
  * middle of a sentence; NULL: it is neither.
  */
 const char *keys_passed_over(const char *name);
+
+/* The same of a name that may not stand there, though it is known. */
+const char *keys_refused(const char *name);
 
 /* The key with this short option, or NULL. */
 const struct key *keys_find_letter(char letter);

@@ -27,7 +27,7 @@ value_writer value_write_exit_when, value_write_balance, value_write_log_type;
 /* value_text.c; the fields are char *, or char ** */
 value_reader value_read_name, value_read_string, value_read_path,
 	value_read_arguments, value_read_environment, value_read_cron,
-	value_read_watch;
+	value_read_variable, value_read_filter, value_read_watch;
 value_writer value_write_string, value_write_strings, value_write_environment;
 
 /* value_list.c; the fields are the structs of config.h, or char ** */

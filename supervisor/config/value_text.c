@@ -137,6 +137,35 @@ value_read_cron(const struct values_context *context, const struct key *key,
 	return value_read_string(context, key, value, field);
 }
 
+int
+value_read_variable(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	const char *text = value_is_text(value) ? json_string_value(value) : "";
+	size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+	if (size == 0 || text[size] != '\0')
+		return values_bad(context, key, value,
+			"write a variable's name: letters, digits and _");
+	return value_read_string(context, key, value, field);
+}
+
+/* true is the beginning of every name. */
+int
+value_read_filter(const struct values_context *context, const struct key *key,
+	const json_t *value, void *field)
+{
+	json_t *list = json_is_true(value)    ? json_pack("[s]", "")
+		       : json_is_false(value) ? json_array()
+					      : json_incref((json_t *)value);
+	int r = list == NULL ? -ENOMEM
+			     : value_read_arguments(context, key, list, field);
+
+	json_decref(list);
+	return r;
+}
+
 /* true stands for the folder that the program runs in, false for nothing. */
 int
 value_read_watch(const struct values_context *context, const struct key *key,

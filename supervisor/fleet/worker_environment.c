@@ -17,9 +17,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-	VARIABLES = 14, /* at most so many of our own, and the NULL */
+	VARIABLES = 16, /* at most so many of our own, and the NULL */
 };
 
 struct environment {
@@ -27,6 +28,19 @@ struct environment {
 	size_t count;
 	int error;
 };
+
+/* The variable of that name, or NULL. */
+static char **
+find(const struct environment *environment, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < environment->count; i++)
+		if (!strncmp(environment->list[i], name, size) &&
+			environment->list[i][size] == '=')
+			return &environment->list[i];
+	return NULL;
+}
 
 static void __attribute__((format(printf, 2, 3)))
 add(struct environment *environment, const char *format, ...)
@@ -110,6 +124,39 @@ add_listeners(struct environment *environment, const struct listen_list *listen)
 	add(environment, "%s", DESCRIPTION_LISTEN_PID);
 }
 
+/* Takes the place of one that is inherited. */
+static void
+set_number(struct environment *environment, const char *name, long long number)
+{
+	char **old = find(environment, name);
+
+	add(environment, "%s=%lld", name, number);
+	if (!old || environment->error)
+		return;
+	free(*old);
+	*old = environment->list[--environment->count];
+	environment->list[environment->count] = NULL;
+}
+
+/* The instance, and a number that each worker has for itself, as PM2 has it. */
+static void
+add_instance(struct environment *environment, const struct process *process)
+{
+	const struct app_config *config = process->version->config;
+	uint32_t instance = process->slot->state.instance;
+	char **counted = config->increment_var
+				 ? find(environment, config->increment_var)
+				 : NULL;
+	const char *text = counted ? strchr(*counted, '=') + 1 : NULL;
+	char *end;
+	long long number = text ? strtoll(text, &end, 10) : 0;
+
+	if (text && *text && !*end && number < INT64_MAX - STATE_SLOTS_MAX)
+		set_number(
+			environment, config->increment_var, number + instance);
+	set_number(environment, config->instance_var, instance);
+}
+
 char **
 worker_environment(const struct process *process)
 {
@@ -140,8 +187,7 @@ worker_environment(const struct process *process)
 		process->slot->state.instance);
 	add(&environment, MUSTER_ENV_GENERATION "=%u",
 		process->state.generation);
-	add(&environment, "NODE_APP_INSTANCE=%u",
-		process->slot->state.instance);
+	add_instance(&environment, process);
 	add_listeners(&environment, &config->listen);
 	add_notify(&environment, process);
 	if (environment.error)

@@ -320,6 +320,28 @@ Test(daemon, a_file_on_standard_input)
 		system("ls \"$TMPDIR\"/muster-config-* >/dev/null 2>&1"), 0);
 }
 
+/* As PM2 has them: numbers of their own, and what isn't inherited. */
+Test(daemon, variables_of_a_worker)
+{
+	setenv("REACT_SECRET", "x", 1);
+	setenv("KEPT", "y", 1);
+	cr_assert_eq(MUSTER("start", "--name", "var", "-n", "2", "--env",
+			     "PORT=3000", "--increment-var", "PORT",
+			     "--instance-var", "PLACE", "--filter-env",
+			     "REACT_", "--merge-logs", "--", "sh", "-c",
+			     "echo place=$PLACE port=$PORT kept=$KEPT "
+			     "react=$REACT_SECRET node=$NODE_APP_INSTANCE.; "
+			     "exec sleep 1000"),
+		0, "%s", home_said());
+	home_wait_file(
+		"logs/var.log", "place=0 port=3000 kept=y react= node=.\n");
+	home_wait_file(
+		"logs/var.log", "place=1 port=3001 kept=y react= node=.\n");
+	cr_expect_eq(
+		MUSTER("start", "--instance-var", "A-B", "--", "sleep", "1"),
+		2);
+}
+
 Test(daemon, a_sample_to_begin_with)
 {
 	char path[256];

@@ -654,6 +654,8 @@ Test(config, wrong_files_apply_nothing)
 		{"[{\"script\":\"a\"},{\"script\":\"/x/a\"}]",
 			"apps[1].name: \"a\""},
 		{"[{\"script\":\"a\"},5]", "apps[1]: an application"},
+		{"[{\"script\":\"a\",\"memoryMax\":\"1G\"}]",
+			"apps[0].memoryMax can't be kept"},
 		{"{\"script\":\"a\",\"depends_on\":\"a\"}",
 			"in a circle: a → a"},
 		{"[{\"script\":\"a\",\"depends_on\":[\"b\"]},"
