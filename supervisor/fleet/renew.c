@@ -105,12 +105,14 @@ renew(struct slot *slot, enum replace_reason reason,
 	if (!renewal)
 		return; /* it is tried again in a second */
 	*renewal = (struct renewal){app->fleet, slot->state.id};
+	if (reload_run_begin(app, app->version, slot->state.id, on_renewed,
+		    renewal) < 0) {
+		on_renewed("no memory", renewal); /* later again */
+		return;
+	}
 	tell(slot, reason, facts);
 	slot->renew_reason =
 		reason == REPLACE_MEMORY ? STOP_MEMORY : STOP_RELOAD;
-	if (reload_run_begin(
-		    app, app->version, slot->state.id, on_renewed, renewal) < 0)
-		free(renewal);
 }
 
 /* Returns whether the application has something to do now. */
@@ -183,7 +185,7 @@ static void
 look_at_clock(struct app *app)
 {
 	struct events_subject subject = {.app = app_name(app)};
-	time_t now = time(NULL);
+	time_t now = time(NULL), due;
 
 	/* A clock that was set back would put off what is due. */
 	if (!app->state.cron_due || now < app->renew_wall) {
@@ -194,12 +196,15 @@ look_at_clock(struct app *app)
 	if (app->state.cron_due < 0 || now < app->state.cron_due ||
 		!may_reload(app))
 		return;
+	due = app->state.cron_due;
 	app->state.cron_due = next_time(app, now);
+	if (reload_run_begin(app, app->version, 0, NULL, NULL) < 0) {
+		app->state.cron_due = due; /* in a second again */
+		return;
+	}
 	log_info("%s: it is time by cron_restart", app_name(app));
 	events_raise(app->fleet->events, "renewed", &subject,
 		json_pack("{s:s}", "because", "cron_restart"));
-	if (reload_run_begin(app, app->version, 0, NULL, NULL) < 0)
-		app_save(app);
 }
 
 /* Files -------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 struct tree {
 	pid_t pids[PROCTREE_MAX];
 	size_t count;
+	int threads_left; /* that are looked at for children */
 };
 
 /* The start of a file of /proc. Returns its size or a negative errno. */
@@ -61,7 +62,6 @@ walk_threads(struct tree *tree, pid_t pid)
 {
 	_Alignas(struct dirent64) char entries[4096];
 	char path[64];
-	int left = PROCTREE_MAX;
 	ssize_t n;
 	int fd;
 
@@ -69,15 +69,15 @@ walk_threads(struct tree *tree, pid_t pid)
 	fd = sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	while (left > 0 &&
+	while (tree->threads_left > 0 &&
 		(n = sys_getdents(fd, entries, sizeof entries)) > 0) {
-		for (ssize_t at = 0; at < n && left > 0;) {
+		for (ssize_t at = 0; at < n && tree->threads_left > 0;) {
 			const struct dirent64 *entry =
 				(const void *)(entries + at);
 
 			if (entry->d_name[0] != '.') {
 				add_children(tree, pid, entry->d_name);
-				left--;
+				tree->threads_left--;
 			}
 			at += entry->d_reclen;
 		}
@@ -107,7 +107,8 @@ memory_of(pid_t pid, bool is_first, uint64_t *ret_bytes)
 int
 proctree_memory(pid_t pid, uint64_t *ret_bytes)
 {
-	struct tree tree = {.pids = {pid}, .count = 1};
+	struct tree tree = {
+		.pids = {pid}, .count = 1, .threads_left = PROCTREE_MAX};
 	uint64_t bytes;
 	int r = memory_of(pid, true, ret_bytes);
 

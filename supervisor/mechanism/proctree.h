@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 enum {
-	PROCTREE_MAX = 256, /* processes that are counted, and threads of one */
+	PROCTREE_MAX = 256, /* processes that are counted, and threads */
 };
 
 /*

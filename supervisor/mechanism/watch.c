@@ -144,6 +144,7 @@ say_full(struct watch *watch, const char *path, const char *why)
 static bool
 add_folder(struct watch *watch, struct folder *folder)
 {
+	const struct folder *known;
 	int number;
 
 	if (watch->count == WATCH_FOLDERS_MAX) {
@@ -159,10 +160,14 @@ add_folder(struct watch *watch, struct folder *folder)
 		say_full(watch, folder->path,
 			"the kernel has no room for more; raise "
 			"fs.inotify.max_user_watches");
-	if (number < 0 || find(watch, number)) {
+	known = number < 0 ? NULL : find(watch, number);
+	if (number < 0 || (known && !strcmp(known->path, folder->path))) {
 		free_folder(folder); /* gone meanwhile, or watched already */
 		return false;
 	}
+	/* It has another name now, and so has all below it. */
+	if (known)
+		forget(watch, number);
 	folder->number = number;
 	folder->next = *bucket(watch, number);
 	*bucket(watch, number) = folder;
@@ -284,11 +289,6 @@ take_event(struct watch *watch, const struct inotify_event *event)
 	const struct folder *folder = find(watch, event->wd);
 	char path[PATH_MAX];
 
-	if (event->mask & IN_Q_OVERFLOW) {
-		scan(watch);
-		watch->changed(NULL, watch->data);
-		return;
-	}
 	if (!folder)
 		return;
 	if (event->mask & IN_IGNORED) {
@@ -309,6 +309,60 @@ take_event(struct watch *watch, const struct inotify_event *event)
 }
 
 static void
+end(struct watch *watch)
+{
+	ev_io_stop(watch->loop, &watch->readable);
+	ev_timer_stop(watch->loop, &watch->go_on);
+	if (watch->fd >= 0)
+		(void)sys_close(watch->fd);
+	while (watch->unread) {
+		struct folder *folder = watch->unread;
+
+		watch->unread = folder->next;
+		free_folder(folder);
+	}
+	watch->unread_end = &watch->unread;
+	for (int i = 0; i < BUCKETS; i++)
+		while (watch->buckets[i]) {
+			struct folder *folder = watch->buckets[i];
+
+			watch->buckets[i] = folder->next;
+			free_folder(folder);
+		}
+	watch->count = 0;
+	watch->is_full = false;
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events);
+
+static int
+begin(struct watch *watch)
+{
+	watch->fd = sys_inotify_init();
+	if (watch->fd < 0)
+		return watch->fd;
+	ev_io_init(&watch->readable, on_readable, watch->fd, EV_READ);
+	watch->readable.data = watch;
+	ev_io_start(watch->loop, &watch->readable);
+	scan(watch);
+	/* The paths themselves, at once. */
+	on_go_on(watch->loop, &watch->go_on, 0);
+	return 0;
+}
+
+static void
+begin_anew(struct watch *watch)
+{
+	int r;
+
+	end(watch);
+	r = begin(watch);
+	if (r < 0)
+		log_error("files below %s aren't watched any more: %s",
+			watch->folder, strerror(-r));
+}
+
+static void
 on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	_Alignas(struct inotify_event) char bytes[16384];
@@ -320,6 +374,12 @@ on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	for (ssize_t at = 0; at < n;) {
 		const struct inotify_event *event = (const void *)(bytes + at);
 
+		if (event->mask & IN_Q_OVERFLOW) {
+			/* What is watched isn't known any more, either. */
+			begin_anew(watch);
+			watch->changed(NULL, watch->data);
+			return;
+		}
 		take_event(watch, event);
 		at += (ssize_t)sizeof(*event) + event->len;
 	}
@@ -333,6 +393,7 @@ watch_new(struct ev_loop *loop, const char *folder, char *const *paths,
 	struct watch **ret_watch)
 {
 	struct watch *watch = calloc(1, sizeof(*watch));
+	int r;
 
 	if (!watch)
 		return -ENOMEM;
@@ -341,21 +402,15 @@ watch_new(struct ev_loop *loop, const char *folder, char *const *paths,
 		.paths = paths,
 		.ignore = ignore,
 		.changed = changed,
-		.data = data,
-		.fd = sys_inotify_init()};
-	if (watch->fd < 0) {
-		int r = watch->fd;
-
+		.data = data};
+	watch->unread_end = &watch->unread;
+	ev_timer_init(&watch->go_on, on_go_on, 0., 0.);
+	watch->go_on.data = watch;
+	r = begin(watch);
+	if (r < 0) {
 		free(watch);
 		return r;
 	}
-	watch->unread_end = &watch->unread;
-	ev_io_init(&watch->readable, on_readable, watch->fd, EV_READ);
-	ev_timer_init(&watch->go_on, on_go_on, 0., 0.);
-	watch->readable.data = watch->go_on.data = watch;
-	ev_io_start(loop, &watch->readable);
-	scan(watch);
-	on_go_on(loop, &watch->go_on, 0); /* the paths themselves, at once */
 	*ret_watch = watch;
 	return 0;
 }
@@ -368,21 +423,6 @@ watch_free(struct watch **watch)
 	*watch = NULL;
 	if (!at)
 		return;
-	ev_io_stop(at->loop, &at->readable);
-	ev_timer_stop(at->loop, &at->go_on);
-	(void)sys_close(at->fd);
-	while (at->unread) {
-		struct folder *folder = at->unread;
-
-		at->unread = folder->next;
-		free_folder(folder);
-	}
-	for (int i = 0; i < BUCKETS; i++)
-		while (at->buckets[i]) {
-			struct folder *folder = at->buckets[i];
-
-			at->buckets[i] = folder->next;
-			free_folder(folder);
-		}
+	end(at);
 	free(at);
 }

@@ -13,7 +13,7 @@
 enum { PATIENCE_S = 20 };
 
 static char folder[64];
-static char seen[4096]; /* "a/b\n", what changed, below the folder */
+static char seen[1 << 20]; /* "a/b\n", what changed, below the folder */
 static struct ev_loop *loop;
 static struct watch *watch;
 
@@ -42,8 +42,10 @@ static void
 on_changed(const char *path, void *data)
 {
 	(void)data;
-	strcat(seen, path ? path + strlen(folder) + 1 : "?");
-	strcat(seen, "\n");
+	size_t size = strlen(seen);
+
+	snprintf(seen + size, sizeof(seen) - size, "%s\n",
+		path ? path + strlen(folder) + 1 : "?");
 }
 
 static void
@@ -145,6 +147,49 @@ Test(watch, what_is_ignored_is_not_told)
 	cr_expect(!strstr(seen, "node_modules"), "%s", seen);
 	cr_expect(!strstr(seen, ".swap"), "%s", seen);
 	cr_expect(!strstr(seen, "gen/y"), "%s", seen);
+}
+
+/* What is below a folder that was renamed is told by its new name. */
+Test(watch, a_folder_gets_another_name)
+{
+	char from[256], to[256];
+
+	begin(here, ignored);
+	make("first");
+	expect("first");
+	snprintf(from, sizeof(from), "%s/src", folder);
+	snprintf(to, sizeof(to), "%s/lib", folder);
+	cr_assert_eq(rename(from, to), 0);
+	expect("lib");
+	make("mark");
+	expect("mark"); /* by now lib is read */
+	put("lib/x");
+	expect("lib/x");
+	put("lib/deep/y");
+	expect("lib/deep/y");
+}
+
+/* So much at once that the kernel gives up: all is read anew. */
+Test(watch, a_storm)
+{
+	char command[256];
+
+	begin(here, ignored);
+	make("storm");
+	expect("storm");
+	make("read");
+	expect("read"); /* by now storm is watched */
+	snprintf(command, sizeof(command),
+		"cd %s/storm && i=0; while [ $i -lt 10000 ]; do i=$((i + 1)); "
+		": >a; rm a; done; mkdir late",
+		folder);
+	cr_assert_eq(system(command), 0);
+	expect("?");
+	seen[0] = '\0';
+	make("mark");
+	expect("mark");
+	put("storm/late/z");
+	expect("storm/late/z");
 }
 
 /* One file, by its name, also when another takes its place. */
