@@ -147,19 +147,28 @@ Test(publish, requests_from_the_shell)
 	run_stop(run);
 }
 
-/* Runs a line of sh with the command's home; gives what it printed. */
-static const char *
-shell(struct run *run, const char *line)
+/* Begins a line of sh in which `m` is the command. */
+static FILE *
+begin_shell(struct run *run, const char *line)
 {
-	static char text[1 << 20];
 	char whole[2048];
 	FILE *out;
 
 	snprintf(whole, sizeof whole,
 		"m() { %s --home %s \"$@\"; }; { %s\n} 2>&1",
 		run_command_path(), run_home(run), line);
-	out = popen(whole, "r");
+	out = popen(whole, "re");
 	cr_assert_not_null(out);
+	return out;
+}
+
+/* Gives what it printed. */
+static const char *
+shell(struct run *run, const char *line)
+{
+	static char text[1 << 16];
+	FILE *out = begin_shell(run, line);
+
 	text[fread(text, 1, sizeof text - 1, out)] = '\0';
 	cr_assert_eq(pclose(out), 0, "%s: %s", line, text);
 	return text;
@@ -246,4 +255,20 @@ Test(publish, a_subscriber_on_the_shell)
 	cr_expect_eq(pclose(plain), 0);
 	cr_expect_eq(pclose(json), 0);
 	run_finish(run, 0);
+}
+
+/* More than all queues on the way hold: it waits, and nothing is dropped. */
+Test(publish, a_flood_from_the_shell)
+{
+	struct run *run = RUN("-n", "1", "--name", "api", "--", ROGUE, "join",
+		"subscribe=flood");
+	FILE *flood;
+
+	wait_replies(run, 2);
+	flood = begin_shell(run,
+		"yes \"\\\"$(head -c 60000 /dev/zero | tr '\\0' x)\\\"\" |"
+		" head -n 800 | m publish flood -");
+	run_wait_count(run, RUN_OUT, "flags=0 flood \"xxx", 800);
+	cr_expect_eq(pclose(flood), 0);
+	run_stop(run);
 }
