@@ -220,7 +220,7 @@ viewers_tell(struct viewers *viewers, const char *text, size_t size)
 	for (char *at = event; at < event + head + size; at++)
 		if (*at == '\n' || *at == '\r')
 			*at = ' ';
-	memcpy(event + head + size, "\n\n", 2);
+	event[whole - 2] = event[whole - 1] = '\n';
 	for (viewer = viewers->first; viewer; viewer = next) {
 		next = viewer->next;
 		if (!viewer->follows || viewer->leaves)
